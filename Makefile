@@ -1,0 +1,42 @@
+# `make demo` and `make test` need only python3 >= 3.11 with venv, git and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+JOBS   ?= 2
+
+.PHONY: demo test test-all lint format lock clean
+
+demo: $(VENV)/ready
+	@$(BIN)/whimbrel demo
+
+test: lint
+	@$(BIN)/pytest -q -n $(JOBS) -m "not slow"
+
+test-all: lint
+	@$(BIN)/pytest -q -n $(JOBS)
+
+lint: $(VENV)/ready
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+format: $(VENV)/ready
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+# Every wheel's hash is checked; the project itself is installed without looking for anything more.
+$(VENV)/ready: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing what requirements.lock pins into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+# Needs uv: resolves pyproject.toml anew for every platform and Python that it admits.
+lock:
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --no-header --no-annotate \
+	  --upgrade pyproject.toml -o requirements.lock
+
+clean:
+	@rm -rf $(VENV) demo dist build

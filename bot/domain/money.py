@@ -1,0 +1,45 @@
+"""Money is an integer number of micro-USD: no float ever holds an amount."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import ROUND_CEILING, Decimal, InvalidOperation
+from typing import NewType
+from zoneinfo import ZoneInfo
+
+MicroUsd = NewType("MicroUsd", int)
+
+MICRO = 1_000_000
+ZERO = MicroUsd(0)
+
+
+def micro_usd(amount: Decimal | int | str) -> MicroUsd:
+    """US dollars as micro-USD, rounded up: what is charged is never less than what was said.
+
+    Raises ValueError for what is no finite, non-negative number.
+    """
+    try:
+        value = Decimal(amount)
+    except InvalidOperation as error:
+        raise ValueError(f"{amount!r} is not an amount in US dollars") from error
+    if not value.is_finite() or value < 0:
+        raise ValueError(f"{amount!r} is not a finite, non-negative amount in US dollars")
+    return MicroUsd(int((value * MICRO).to_integral_value(rounding=ROUND_CEILING)))
+
+
+def decimal_usd(amount: MicroUsd) -> str:
+    """Micro-USD as a decimal string with six places, for JSON: 1500000 -> "1.500000"."""
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{abs(amount) // MICRO}.{abs(amount) % MICRO:06d}"
+
+
+def dollars(amount: MicroUsd) -> str:
+    """Micro-USD for people: cents from a cent up, as many places as needed below it."""
+    if amount == 0 or abs(amount) >= 10_000:
+        return f"${Decimal(amount) / MICRO:,.2f}"
+    return f"${Decimal(amount) / MICRO:,.4f}"
+
+
+def month_of(instant: datetime, timezone: str) -> str:
+    """The quota period (`YYYY-MM`) of an instant, in the org's own time zone."""
+    return instant.astimezone(ZoneInfo(timezone)).strftime("%Y-%m")

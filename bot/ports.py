@@ -1,0 +1,175 @@
+"""What the use-cases ask of the outside: Protocols, each with at least two implementations (or one and its fake).
+
+Objects of an SDK never pass through here: hosts translate them to the values of `bot.domain`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from bot.domain.policies import Limits, Step
+from bot.domain.pull_requests import PullRequest, PullRequestText
+from bot.domain.repositories import Remote, Repository
+
+
+class Clock(Protocol):
+    """Time, injected: `now` is timezone-aware UTC, `monotonic` and `sleep` are in seconds."""
+
+    def now(self) -> datetime: ...
+    def monotonic(self) -> float: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Host(Protocol):
+    """A GitHub or GitLab instance, or a local directory of bare repositories.
+
+    Every method raises HostUnavailable (retryable) when the host cannot be reached and NotFound for what is not there.
+    """
+
+    def repositories(self, org: str) -> Iterator[Repository]:
+        """Every repository of the org, archived ones and forks too, ordered by name."""
+
+    def read_files(self, repository: Repository, paths: Iterable[str]) -> Mapping[str, bytes]:
+        """The content of those of `paths` that are regular files at the head of the default branch, by path."""
+
+    def list_paths(self, repository: Repository) -> Sequence[str]:
+        """Every file's path at the head of the default branch, sorted."""
+
+    def remote(self, repository: Repository) -> Remote:
+        """Where to fetch from and push to, with a credential for a single git process."""
+
+    def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
+        """Every pull request from `branch`, in any state, oldest first."""
+
+    def open_pull_request(self, repository: Repository, *, branch: str, base: str, text: PullRequestText) -> PullRequest:
+        """Open one. If one from `branch` to `base` is open already, that one is returned as it is, unchanged."""
+
+    def update_pull_request(self, repository: Repository, number: int, text: PullRequestText) -> PullRequest: ...
+
+    def comment(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
+        """Add a comment, unless one that holds the hidden `marker` is there already."""
+
+
+class SandboxEnd(StrEnum):
+    """What ended a sandboxed command."""
+
+    EXIT = "exit"
+    TIMEOUT = "timeout"
+    IDLE = "idle"
+    MEMORY = "memory"
+    DISK = "disk"
+    OUTPUT = "output"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A host path made visible, read-only unless `writable`. Mounting what does not exist is a SandboxError."""
+
+    source: Path
+    target: str
+    writable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxCommand:
+    """One command in a sandbox of its own.
+
+    `workspace` is /workspace (read-write, the working directory), `home` is /home/agent (read-write). The command gets
+    `environment` besides PATH, HOME, LANG and TMPDIR, and nothing else of the caller's. `idle_seconds` bounds silence on
+    stdout and stderr together.
+    """
+
+    argv: Sequence[str]
+    workspace: Path
+    home: Path
+    limits: Limits
+    environment: Mapping[str, str] = field(default_factory=dict)
+    mounts: Sequence[Mount] = ()
+    stdin: bytes = b""
+    timeout_seconds: float = 1200
+    idle_seconds: float = 600
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxResult:
+    """`exit_status` as a shell gives it (128 + signal). `tail` is the end of stderr, or of both where they are joined.
+
+    `reason` is empty for SandboxEnd.EXIT; else it says which limit ended it, with the figure.
+    """
+
+    exit_status: int
+    ended_by: SandboxEnd
+    duration_ms: int
+    peak_memory_kb: int
+    tail: str
+    reason: str = ""
+
+
+class Sandbox(Protocol):
+    """An isolation backend: no network, nothing of the host but /usr and what is mounted."""
+
+    def run(
+        self,
+        command: SandboxCommand,
+        *,
+        on_line: Callable[[bytes], None] | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> SandboxResult:
+        """Run to the end; each line of stdout goes to `on_line` (without one, stdout joins the tail).
+
+        When it returns, no process of the command is alive. Raises SandboxError where the sandbox cannot be started.
+        """
+
+
+class Emit(Protocol):
+    """Tells progress: a short line for people, and data for machines. Never a secret."""
+
+    def __call__(self, message: str, **data: Any) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The disposable checkout of one attempt: `tree` has no .git; `home` is fresh; `scratch` is seen by no sandbox."""
+
+    tree: Path
+    home: Path
+    scratch: Path
+
+
+@dataclass(frozen=True, slots=True)
+class StepContext:
+    """What an engine may use to make its change.
+
+    `variables` are the values templates see; `remaining_seconds` is the wall clock left to the attempt;
+    `artifact` stores a file for the record (kind, bytes).
+    """
+
+    workspace: Workspace
+    variables: Mapping[str, Any]
+    limits: Limits
+    usd_cap_micro: int
+    remaining_seconds: Callable[[], float]
+    emit: Emit
+    artifact: Callable[[str, bytes], None]
+    cancelled: Callable[[], bool]
+
+
+class Engine(Protocol):
+    """What makes a change: template, command, claude-code."""
+
+    def apply(self, step: Step, context: StepContext) -> None:
+        """Change the workspace. Raises EngineError, ChangeRefused, QuotaRefused or SandboxError."""
+
+
+class Progress(Protocol):
+    """Where a long command shows how far it is: rich, JSON lines, or silent."""
+
+    def start(self, title: str, total: int) -> None: ...
+    def update(self, event: Mapping[str, Any]) -> None: ...
+    def finish(self) -> None: ...
