@@ -12,7 +12,9 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from bot.domain.money import MicroUsd
 from bot.domain.policies import Limits, Step
+from bot.domain.usage import Usage
 from bot.domain.pull_requests import PullRequest, PullRequestText
 from bot.domain.repositories import Remote, Repository
 
@@ -125,6 +127,25 @@ class Sandbox(Protocol):
 
         When it returns, no process of the command is alive. Raises SandboxError where the sandbox cannot be started.
         """
+
+
+class Meter(Protocol):
+    """The ledger of one attempt, as the gateway sees it. Every method is a committed transaction before it returns.
+
+    Money fails closed: any error of `reserve` means that the request is not forwarded.
+    """
+
+    def reserve(self, worst_case: MicroUsd, *, model: str) -> int:
+        """Hold the worst case on the org's month, the campaign and the attempt; return the reservation's id.
+
+        Raises QuotaRefused where a cap would be passed, StoreError where the ledger cannot be written.
+        """
+
+    def settle(self, reservation: int, cost: MicroUsd, usage: Usage, *, estimated: bool, latency_ms: int) -> None:
+        """Turn a reservation into spend; `cost` is at most what was reserved, or is recorded as it is when it is more."""
+
+    def release(self, reservation: int) -> None:
+        """Give a reservation back: only for a request that provably never left."""
 
 
 class Emit(Protocol):
