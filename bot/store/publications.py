@@ -1,0 +1,181 @@
+"""Publications: what this bot has published, or is about to: one row a (org, policy, repository, base, path), for ever.
+
+The row is written as an intent, in a transaction that holds the ceilings, before anything is sent to the host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, insert, select, text, update
+
+from bot.domain.policies import Ceilings
+from bot.domain.pull_requests import PullRequest, PullRequestState
+from bot.errors import CeilingReached
+from bot.store.schema import publications
+
+PUBLISH_LOCK = 7711003
+HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a pull request is about: at most one of them is open."""
+
+    org: str
+    policy: str
+    repository: str
+    base: str
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """`state` is intent, open, merged or closed; `head` is the commit this bot last moved the branch to ("" before)."""
+
+    id: int
+    change: Change
+    branch: str
+    state: str
+    number: int | None
+    url: str
+    head: str
+    base_head: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many more pull requests an org may open now, and why no more."""
+
+    open_left: int
+    hourly_left: int
+    reason: str
+
+
+def find(tx: Connection, change: Change) -> Publication | None:
+    found = tx.execute(_where(change)).one_or_none()
+    return None if found is None else _publication(found)
+
+
+def of_policy(tx: Connection, org: str, policy: str) -> list[Publication]:
+    found = tx.execute(select(publications).where(publications.c.org == org, publications.c.policy == policy))
+    return [_publication(row) for row in found]
+
+
+def still_open(tx: Connection, org: str) -> list[Publication]:
+    found = tx.execute(select(publications).where(publications.c.org == org, publications.c.state == "open"))
+    return [_publication(row) for row in found]
+
+
+def orgs_with_open(tx: Connection) -> list[str]:
+    found = tx.execute(select(publications.c.org).where(publications.c.state == "open").distinct())
+    return sorted(found.scalars())
+
+
+def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, now: datetime) -> Publication:
+    """Write the intent to publish; an open one is returned as it is. Raises CeilingReached, with the figures."""
+    if tx.dialect.name == "postgresql":
+        tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PUBLISH_LOCK})
+    known = find(tx, change)
+    if known is not None and known.state in ("intent", "open"):
+        return known
+    left = room(tx, change.org, ceilings, now)
+    if left.reason:
+        raise CeilingReached(left.reason, retry_after=60)
+    fresh: dict[str, Any] = {
+        "branch": branch,
+        "state": "intent",
+        "number": None,
+        "url": "",
+        "intended_at": now,
+        "opened_at": None,
+    }
+    if known is None:
+        key = {"org": change.org, "policy": change.policy, "repository": change.repository}
+        key |= {"base": change.base, "path": change.path, "head": "", "base_head": "", "revision": ""}
+        tx.execute(insert(publications).values(fresh | key))
+    else:
+        tx.execute(update(publications).where(publications.c.id == known.id).values(fresh))
+    return _publication(tx.execute(_where(change)).one())
+
+
+def room(tx: Connection, org: str, ceilings: Ceilings, now: datetime) -> Room:
+    """What the org's ceilings leave; `reason` is empty while there is room for one more."""
+    opened = _count(tx, org, publications.c.state.in_(("intent", "open")))
+    recent = _count(tx, org, publications.c.opened_at > now - HOUR)
+    open_left, hourly_left = ceilings.open_pull_requests - opened, ceilings.pull_requests_per_hour - recent
+    reason = ""
+    if open_left <= 0:
+        reason = f"{opened} of {ceilings.open_pull_requests} pull requests of {org} are open: waiting until some are merged or closed"
+    elif hourly_left <= 0:
+        oldest = tx.execute(
+            select(func.min(publications.c.opened_at)).where(publications.c.org == org, publications.c.opened_at > now - HOUR)
+        ).scalar_one()
+        until = f" until {oldest + HOUR:%H:%M} UTC" if oldest else ""
+        reason = f"{recent} pull requests of {org} were opened in the last hour, its ceiling is {ceilings.pull_requests_per_hour}: waiting{until}"
+    return Room(open_left, hourly_left, reason)
+
+
+def record_push(tx: Connection, publication: Publication, *, head: str, base_head: str, revision: str) -> None:
+    tx.execute(
+        update(publications)
+        .where(publications.c.id == publication.id)
+        .values(head=head, base_head=base_head, revision=revision)
+    )
+
+
+def record_open(tx: Connection, publication: Publication, pull_request: PullRequest, now: datetime) -> None:
+    tx.execute(
+        update(publications)
+        .where(publications.c.id == publication.id)
+        .values(
+            state="open",
+            number=pull_request.number,
+            url=pull_request.url,
+            branch=pull_request.branch,
+            opened_at=func.coalesce(publications.c.opened_at, now),
+        )
+    )
+
+
+def withdraw(tx: Connection, publication: Publication) -> None:
+    """An intent that came to nothing gives its place back."""
+    tx.execute(
+        update(publications).where(publications.c.id == publication.id, publications.c.state == "intent").values(state="closed")
+    )
+
+
+def record_state(tx: Connection, publication: Publication, state: PullRequestState) -> None:
+    tx.execute(update(publications).where(publications.c.id == publication.id).values(state=state.value))
+
+
+def _where(change: Change) -> Select[Any]:
+    return select(publications).where(
+        publications.c.org == change.org,
+        publications.c.policy == change.policy,
+        publications.c.repository == change.repository,
+        publications.c.base == change.base,
+        publications.c.path == change.path,
+    )
+
+
+def _count(tx: Connection, org: str, condition: Any) -> int:
+    counted = select(func.count()).select_from(publications).where(publications.c.org == org, condition)
+    return int(tx.execute(counted).scalar_one())
+
+
+def _publication(row: Row[tuple[Any, ...]]) -> Publication:
+    return Publication(
+        id=row.id,
+        change=Change(row.org, row.policy, row.repository, row.base, row.path),
+        branch=row.branch,
+        state=row.state,
+        number=row.number,
+        url=row.url,
+        head=row.head,
+        base_head=row.base_head,
+        revision=row.revision,
+    )

@@ -1,0 +1,126 @@
+"""What is kept of an attempt beside its state: the timeline, the artifacts' index, and what templates rendered last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, insert, select
+
+from bot.store.schema import artifacts, attempts, renderings, runs, timeline
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    id: int
+    run_id: str
+    target: str
+    fence: int
+    at: datetime
+    stage: str
+    message: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """`file` is relative to the artifacts folder; `size` is in bytes."""
+
+    kind: str
+    file: str
+    size: int
+    sha256: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    fence: int
+    worker: str
+    base_head: str
+    commit: str
+    verdict: Mapping[str, Any] | None
+    outcome: str | None
+    reason: str
+    started_at: datetime
+    ended_at: datetime | None
+
+
+def add_entry(
+    tx: Connection, run_id: str, fence: int, *, at: datetime, stage: str, message: str, data: Mapping[str, Any]
+) -> None:
+    row = {"run_id": run_id, "fence": fence, "at": at, "stage": stage, "message": message, "data": json.dumps(dict(data))}
+    tx.execute(insert(timeline).values(row))
+
+
+def entries_of_run(tx: Connection, run_id: str) -> list[TimelineEntry]:
+    return _entries(tx, timeline.c.run_id == run_id)
+
+
+def entries_of_campaign(tx: Connection, campaign_id: str, *, after: int = 0) -> list[TimelineEntry]:
+    """The campaign's timeline past the entry `after`, oldest first."""
+    return _entries(tx, and_(runs.c.campaign_id == campaign_id, timeline.c.id > after))
+
+
+def add_artifact(tx: Connection, run_id: str, artifact: Artifact, now: datetime) -> None:
+    row = {"run_id": run_id, "fence": artifact.fence, "kind": artifact.kind, "file": artifact.file}
+    tx.execute(insert(artifacts).values(row | {"size": artifact.size, "sha256": artifact.sha256, "at": now}))
+
+
+def artifacts_of(tx: Connection, run_id: str) -> list[Artifact]:
+    found = tx.execute(select(artifacts).where(artifacts.c.run_id == run_id).order_by(artifacts.c.id))
+    return [Artifact(row.kind, row.file, row.size, row.sha256, row.fence) for row in found]
+
+
+def attempts_of(tx: Connection, run_id: str) -> list[AttemptRecord]:
+    found = tx.execute(select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.fence))
+    return [
+        AttemptRecord(
+            row.fence,
+            row.worker,
+            row.base_head,
+            row.commit,
+            json.loads(row.verdict) if row.verdict else None,
+            row.outcome,
+            row.reason,
+            row.started_at,
+            row.ended_at,
+        )
+        for row in found
+    ]
+
+
+def save_rendering(tx: Connection, key: tuple[str, str, str, str], content: bytes, now: datetime) -> None:
+    """Remember what was last published for a file; `key` is (org, policy, repository, file)."""
+    org, policy, repository, file = key
+    tx.execute(delete(renderings).where(_rendering(key)))
+    row = {"org": org, "policy": policy, "repository": repository, "file": file, "content": content, "at": now}
+    tx.execute(insert(renderings).values(row))
+
+
+def rendering(tx: Connection, key: tuple[str, str, str, str]) -> bytes | None:
+    found: bytes | None = tx.execute(select(renderings.c.content).where(_rendering(key))).scalar_one_or_none()
+    return found
+
+
+def _rendering(key: tuple[str, str, str, str]) -> Any:
+    org, policy, repository, file = key
+    return and_(
+        renderings.c.org == org,
+        renderings.c.policy == policy,
+        renderings.c.repository == repository,
+        renderings.c.file == file,
+    )
+
+
+def _entries(tx: Connection, condition: Any) -> list[TimelineEntry]:
+    found = tx.execute(
+        select(timeline, runs.c.repository).join(runs, runs.c.id == timeline.c.run_id).where(condition).order_by(timeline.c.id)
+    )
+    return [
+        TimelineEntry(row.id, row.run_id, row.repository, row.fence, row.at, row.stage, row.message, json.loads(row.data))
+        for row in found
+    ]

@@ -1,0 +1,127 @@
+"""The JSON contract: `status`, `runs` and `quota`, as every client sees them. Money is decimal strings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, func, select
+
+from bot.domain.money import MicroUsd, decimal_usd
+from bot.domain.states import Outcome, RunState
+from bot.store import ledger
+from bot.store.campaigns import Campaign
+from bot.store.schema import publications, runs
+
+FINE = (Outcome.PUBLISHED, Outcome.REPORTED, Outcome.NO_CHANGE, Outcome.REJECTED, Outcome.SKIPPED)
+
+
+def campaign_status(tx: Connection, campaign: Campaign) -> dict[str, Any]:
+    """One campaign: its state, outcomes by name, cost and times.
+
+    `success_rate` is the share, from 0 to 1, of the ended runs that were attempted and neither failed nor ran out of budget
+    (None before the first); `avg_duration_ms` is over the attempted ones.
+    """
+    found = tx.execute(
+        select(
+            runs.c.state,
+            runs.c.outcome,
+            func.count().label("n"),
+            func.sum(runs.c.cost_micro).label("cost"),
+            func.sum(runs.c.tokens).label("tokens"),
+            func.sum(runs.c.duration_ms).label("duration"),
+        )
+        .where(runs.c.campaign_id == campaign.id)
+        .group_by(runs.c.state, runs.c.outcome)
+    ).all()
+    outcomes = {row.outcome: row.n for row in found if row.state == RunState.ENDED}
+    attempted = sum(n for outcome, n in outcomes.items() if outcome != Outcome.SKIPPED)
+    failed = outcomes.get(Outcome.FAILED, 0) + outcomes.get(Outcome.BUDGET_EXHAUSTED, 0)
+    return {
+        "id": campaign.id,
+        "policy": campaign.policy.name,
+        "org": campaign.org,
+        "state": campaign.state.value,
+        "targets": sum(row.n for row in found),
+        "outcomes": dict(sorted(outcomes.items())),
+        "cost_usd": decimal_usd(MicroUsd(int(sum(row.cost for row in found)))),
+        "tokens": int(sum(row.tokens for row in found)),
+        "success_rate": round((attempted - failed) / attempted, 4) if attempted else None,
+        "avg_duration_ms": int(sum(row.duration for row in found)) // attempted if attempted else None,
+        "revision": campaign.revision,
+        "started_at": campaign.created_at.isoformat(),
+        "finished_at": campaign.finished_at.isoformat() if campaign.finished_at else None,
+    }
+
+
+def campaign_runs(tx: Connection, campaign_id: str) -> list[dict[str, Any]]:
+    """Every run of a campaign, in the plan's order."""
+    return [_run(row) for row in tx.execute(_runs().where(runs.c.campaign_id == campaign_id).order_by(runs.c.position))]
+
+
+def run(tx: Connection, run_id: str) -> dict[str, Any] | None:
+    found = tx.execute(_runs().where(runs.c.id == run_id)).one_or_none()
+    return None if found is None else _run(found)
+
+
+def quotas(tx: Connection, org: str | None = None) -> list[dict[str, str]]:
+    """An org's months, newest last."""
+    return [
+        {
+            "org": account.key,
+            "period": account.period,
+            "cap_usd": decimal_usd(account.cap),
+            "spent_usd": decimal_usd(account.spent),
+            "reserved_usd": decimal_usd(account.reserved),
+        }
+        for account in ledger.accounts_of(tx, "org")
+        if org is None or account.key == org
+    ]
+
+
+def unfinished(tx: Connection, campaign_id: str) -> dict[str, int]:
+    """How many runs are pending, dispatched or running, by state."""
+    found = tx.execute(
+        select(runs.c.state, func.count().label("n"))
+        .where(runs.c.campaign_id == campaign_id, runs.c.state != RunState.ENDED)
+        .group_by(runs.c.state)
+    )
+    return {row.state: row.n for row in found}
+
+
+def next_retry(tx: Connection, campaign_id: str) -> datetime | None:
+    """When the first of the runs that wait for another attempt may go on."""
+    found: datetime | None = tx.execute(
+        select(func.min(runs.c.not_before)).where(runs.c.campaign_id == campaign_id, runs.c.state == RunState.PENDING)
+    ).scalar_one()
+    return found
+
+
+def _runs() -> Any:
+    return select(
+        runs,
+        publications.c.number,
+        publications.c.url,
+        publications.c.branch,
+        publications.c.state.label("publication_state"),
+    ).outerjoin(publications, publications.c.id == runs.c.publication_id)
+
+
+def _run(row: Row[tuple[Any, ...]]) -> dict[str, Any]:
+    pull_request = None
+    if row.number is not None:
+        pull_request = {"number": row.number, "url": row.url, "state": row.publication_state, "branch": row.branch}
+    return {
+        "id": row.id,
+        "target": f"{row.repository}/{row.path}" if row.path else row.repository,
+        "outcome": row.outcome,
+        "reason": row.reason,
+        "attempts": row.attempts,
+        "pull_request": pull_request,
+        "cost_usd": decimal_usd(MicroUsd(row.cost_micro)),
+        "tokens": row.tokens,
+        "duration_ms": row.duration_ms,
+        "files_changed": row.files_changed,
+        "state": row.state,
+        "stage": row.stage,
+    }

@@ -1,0 +1,250 @@
+"""Runs: the queue in SQL. Every write of an attempt is fenced: it counts only while the run is still that attempt's.
+
+pending --dispatch--> dispatched --claim--> running --end--> ended
+   ^------------------- hand_back ------------'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, text, update
+
+from bot.domain.money import MicroUsd
+from bot.domain.repositories import Repository
+from bot.domain.states import CampaignState, Outcome, RunState, Stage
+from bot.errors import FenceLost, NotFound
+from bot.store.campaigns import facts_from
+from bot.store.schema import attempts, campaigns, publications, runs
+
+BUSY = (RunState.DISPATCHED, RunState.RUNNING)
+OPEN = ("intent", "open")
+PUMP_LOCK = 7711002
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """One attempt to enqueue."""
+
+    run_id: str
+    fence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run as an attempt needs it. `attempts` counts those begun, this one too; `losses` those whose worker died."""
+
+    id: str
+    campaign_id: str
+    org: str
+    repository: Repository
+    base: str
+    path: str
+    fence: int
+    attempts: int
+    losses: int
+    state: RunState
+    worker: str
+
+    @property
+    def target(self) -> str:
+        return f"{self.repository.name}/{self.path}" if self.path else self.repository.name
+
+    @property
+    def attempt_key(self) -> str:
+        """The name of this attempt in the ledger."""
+        return f"{self.id}.{self.fence}"
+
+
+def dispatch(tx: Connection, *, room: int, now: datetime, lease: timedelta) -> list[Dispatch]:
+    """Take at most `room` pending runs, fairly between orgs, within every org's concurrency and pull request ceilings.
+
+    One caller at a time. An attempt under way counts as a pull request that will be opened, so a ceiling is never passed by
+    runs that finish together; a target whose pull request is open already needs no place of its own.
+    """
+    if tx.dialect.name == "postgresql":
+        tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PUMP_LOCK})
+    chosen = tx.execute(_admitted(now).limit(max(0, room))).scalars().all()
+    if not chosen:
+        return []
+    taken = tx.execute(
+        update(runs)
+        .where(runs.c.id.in_(chosen), runs.c.state == RunState.PENDING)
+        .values(state=RunState.DISPATCHED, fence=runs.c.fence + 1, lease_until=now + lease, worker="", stage="")
+        .returning(runs.c.id, runs.c.fence)
+    )
+    fences = {row.id: row.fence for row in taken}
+    return [Dispatch(run_id, fences[run_id]) for run_id in chosen if run_id in fences]
+
+
+def claim(tx: Connection, run_id: str, fence: int, *, worker: str, now: datetime, lease: timedelta) -> Run | None:
+    """Make a dispatched run this worker's; None when it is not (any more) to be run under this fence."""
+    claimed = tx.execute(
+        update(runs)
+        .where(runs.c.id == run_id, runs.c.fence == fence, runs.c.state == RunState.DISPATCHED)
+        .values(
+            state=RunState.RUNNING,
+            worker=worker,
+            lease_until=now + lease,
+            attempts=runs.c.attempts + 1,
+            started_at=func.coalesce(runs.c.started_at, now),
+            reason="",
+        )
+    )
+    if claimed.rowcount == 0:
+        return None
+    row = {"run_id": run_id, "fence": fence, "worker": worker, "base_head": "", "commit": "", "verdict": "", "reason": ""}
+    tx.execute(insert(attempts).values(row | {"started_at": now}))
+    return get(tx, run_id)
+
+
+def get(tx: Connection, run_id: str) -> Run:
+    """Raises NotFound."""
+    found = tx.execute(select(runs).where(runs.c.id == run_id)).one_or_none()
+    if found is None:
+        raise NotFound(f"there is no run {run_id}", mend="whimbrel runs CAMPAIGN lists them")
+    return _run(found)
+
+
+def renew(tx: Connection, run: Run, *, until: datetime) -> None:
+    """Raises FenceLost when the run went on without this attempt."""
+    _fenced(tx, run, lease_until=until)
+
+
+def enter_stage(tx: Connection, run: Run, stage: Stage) -> None:
+    _fenced(tx, run, stage=stage)
+
+
+def note_attempt(tx: Connection, run: Run, **values: Any) -> None:
+    """Record `base_head`, `commit` or `verdict` of the attempt."""
+    tx.execute(update(attempts).where(attempts.c.run_id == run.id, attempts.c.fence == run.fence).values(values))
+
+
+def end(
+    tx: Connection,
+    run: Run,
+    outcome: Outcome,
+    reason: str,
+    *,
+    now: datetime,
+    duration_ms: int = 0,
+    files_changed: int = 0,
+    publication_id: int | None = None,
+) -> None:
+    """The run's last word. Raises FenceLost."""
+    _fenced(
+        tx, run, state=RunState.ENDED, outcome=outcome, reason=reason, ended_at=now, lease_until=None, stage="",
+        duration_ms=runs.c.duration_ms + duration_ms, files_changed=files_changed, publication_id=publication_id,
+    )  # fmt: skip
+    _end_attempt(tx, run, outcome, reason, now)
+
+
+def hand_back(
+    tx: Connection, run: Run, reason: str, *, now: datetime, not_before: datetime | None = None, lost: bool = False
+) -> None:
+    """Back to pending: another attempt will be made, at `not_before` at the earliest. Raises FenceLost."""
+    _fenced(
+        tx, run, state=RunState.PENDING, reason=reason, not_before=not_before, lease_until=None, worker="", stage="",
+        losses=runs.c.losses + int(lost),
+    )  # fmt: skip
+    _end_attempt(tx, run, None, reason, now)
+
+
+def add_cost(tx: Connection, run: Run, cost: MicroUsd, tokens: int) -> None:
+    """Add an attempt's cost to its run, whoever has the run now: money spent is never forgotten."""
+    tx.execute(
+        update(runs).where(runs.c.id == run.id).values(cost_micro=runs.c.cost_micro + cost, tokens=runs.c.tokens + tokens)
+    )
+
+
+def expired(tx: Connection, now: datetime) -> list[Run]:
+    """Runs whose lease has run out: nobody is working on them any more."""
+    return [_run(row) for row in tx.execute(select(runs).where(runs.c.state.in_(BUSY), runs.c.lease_until < now))]
+
+
+def held_by(tx: Connection, worker: str) -> list[Run]:
+    return [_run(row) for row in tx.execute(select(runs).where(runs.c.state == RunState.RUNNING, runs.c.worker == worker))]
+
+
+def dispatched(tx: Connection) -> list[Dispatch]:
+    """What should be in the queue, or just being taken out of it."""
+    found = tx.execute(select(runs.c.id, runs.c.fence).where(runs.c.state == RunState.DISPATCHED))
+    return [Dispatch(row.id, row.fence) for row in found]
+
+
+def _admitted(now: datetime) -> Select[tuple[str]]:
+    """Pending run ids that every cap admits, a run an org in turn."""
+    busy = _count_by_org(runs.c.org, runs.c.state.in_(BUSY)).cte("busy")
+    opened = _count_by_org(publications.c.org, publications.c.state.in_(OPEN)).cte("opened")
+    recent = _count_by_org(publications.c.org, publications.c.opened_at > now - timedelta(hours=1)).cte("recent")
+    place = func.row_number().over(partition_by=runs.c.org, order_by=(campaigns.c.created_at, runs.c.position)).label("place")
+    same_change = and_(
+        publications.c.org == runs.c.org,
+        publications.c.policy == campaigns.c.policy,
+        publications.c.repository == runs.c.repository,
+        publications.c.base == runs.c.base,
+        publications.c.path == runs.c.path,
+        publications.c.state.in_(OPEN),
+    )
+    pending = (
+        select(runs.c.id, place, runs.c.org, publications.c.id.label("joins"), campaigns.c.id.label("campaign_id"))
+        .join(campaigns, campaigns.c.id == runs.c.campaign_id)
+        .outerjoin(publications, same_change)
+        .where(
+            runs.c.state == RunState.PENDING,
+            campaigns.c.state == CampaignState.RUNNING,
+            campaigns.c.preview.is_(False),
+            or_(runs.c.not_before.is_(None), runs.c.not_before <= now),
+        )
+        .cte("pending")
+    )
+    under_way = pending.c.place + func.coalesce(busy.c.n, 0)
+    room_for_one_more = and_(
+        under_way + func.coalesce(opened.c.n, 0) <= campaigns.c.open_ceiling,
+        under_way + func.coalesce(recent.c.n, 0) <= campaigns.c.hourly_ceiling,
+    )
+    return (
+        select(pending.c.id)
+        .join(campaigns, campaigns.c.id == pending.c.campaign_id)
+        .outerjoin(busy, busy.c.org == pending.c.org)
+        .outerjoin(opened, opened.c.org == pending.c.org)
+        .outerjoin(recent, recent.c.org == pending.c.org)
+        .where(under_way <= campaigns.c.concurrent_runs, or_(pending.c.joins.is_not(None), room_for_one_more))
+        .order_by(pending.c.place, pending.c.id)
+    )
+
+
+def _count_by_org(org: Column[str], condition: ColumnElement[bool]) -> Select[tuple[str, int]]:
+    return select(org.label("org"), func.count().label("n")).where(condition).group_by(org)
+
+
+def _fenced(tx: Connection, run: Run, **values: Any) -> None:
+    written = tx.execute(
+        update(runs)
+        .where(runs.c.id == run.id, runs.c.fence == run.fence, runs.c.state.in_(BUSY), runs.c.worker == run.worker)
+        .values(values)
+    )
+    if written.rowcount == 0:
+        raise FenceLost(f"run {run.id} is no longer attempt {run.fence}'s")
+
+
+def _end_attempt(tx: Connection, run: Run, outcome: Outcome | None, reason: str, now: datetime) -> None:
+    note_attempt(tx, run, outcome=outcome, reason=reason, ended_at=now)
+
+
+def _run(row: Row[tuple[Any, ...]]) -> Run:
+    return Run(
+        id=row.id,
+        campaign_id=row.campaign_id,
+        org=row.org,
+        repository=facts_from(row.facts),
+        base=row.base,
+        path=row.path,
+        fence=row.fence,
+        attempts=row.attempts,
+        losses=row.losses,
+        state=RunState(row.state),
+        worker=row.worker,
+    )

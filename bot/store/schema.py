@@ -1,0 +1,281 @@
+"""The tables. Alembic makes them (`migrations/`); a test holds that both say the same.
+
+Money is integer micro-USD. Instants are UTC. JSON is text, written and read by the functions of this package alone.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only for a column that is exactly INTEGER.
+Identity = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Instant(TypeDecorator[datetime]):
+    """A timezone-aware UTC instant, kept without its zone so that SQLite and Postgres compare alike."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        if value is not None and value.tzinfo is None:
+            raise ValueError("an instant needs its time zone")
+        return value and value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return value and value.replace(tzinfo=UTC)
+
+
+revisions = Table(
+    "revisions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("policy", Text, nullable=False),
+    Column("templates", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+plans = Table(
+    "plans",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("org", String(100), nullable=False),
+    Column("policy", String(63), nullable=False),
+    Column("revision", String(64), ForeignKey("revisions.id"), nullable=False),
+    Column("estimate", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+)
+
+plan_entries = Table(
+    "plan_entries",
+    metadata,
+    Column("plan_id", String(32), ForeignKey("plans.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("repository", String(1000), nullable=False),
+    Column("base", String(255), nullable=False),
+    Column("head", String(64), nullable=False),
+    Column("path", String(1000), nullable=False),
+    Column("skip_reason", Text),
+    Column("facts", Text, nullable=False),
+)
+
+campaigns = Table(
+    "campaigns",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("org", String(100), nullable=False),
+    Column("policy", String(63), nullable=False),
+    Column("revision", String(64), ForeignKey("revisions.id"), nullable=False),
+    Column("plan_id", String(32), ForeignKey("plans.id"), nullable=False),
+    Column("preview", Boolean, nullable=False),
+    Column("org_policy", Text, nullable=False),
+    Column("concurrent_runs", Integer, nullable=False),
+    Column("open_ceiling", Integer, nullable=False),
+    Column("hourly_ceiling", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    # At most one active campaign an org and policy: a second start joins it. NULL once it is completed, and for previews.
+    Column("active_key", String(170), unique=True),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(48), primary_key=True),
+    Column("campaign_id", String(32), ForeignKey("campaigns.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("org", String(100), nullable=False),
+    Column("repository", String(1000), nullable=False),
+    Column("base", String(255), nullable=False),
+    Column("path", String(1000), nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("outcome", String(24)),
+    Column("reason", Text, nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),
+    Column("worker", String(200), nullable=False),
+    Column("lease_until", Instant),
+    Column("not_before", Instant),
+    Column("stage", String(16), nullable=False),
+    Column("cost_micro", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("files_changed", Integer, nullable=False),
+    Column("started_at", Instant),
+    Column("ended_at", Instant),
+    Column("duration_ms", BigInteger, nullable=False),
+    Column("publication_id", Identity, ForeignKey("publications.id")),
+    UniqueConstraint("campaign_id", "position"),
+    Index(None, "state", "org"),
+    Index(None, "campaign_id", "state"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("run_id", String(48), ForeignKey("runs.id"), primary_key=True),
+    Column("fence", Integer, primary_key=True),
+    Column("worker", String(200), nullable=False),
+    Column("base_head", String(64), nullable=False),
+    Column("commit", String(64), nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("outcome", String(24)),
+    Column("reason", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("ended_at", Instant),
+)
+
+timeline = Table(
+    "timeline",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("run_id", String(48), ForeignKey("runs.id"), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("stage", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Index(None, "run_id", "id"),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("run_id", String(48), ForeignKey("runs.id"), nullable=False),
+    Column("fence", Integer, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("file", String(500), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("at", Instant, nullable=False),
+    Index(None, "run_id", "id"),
+)
+
+publications = Table(
+    "publications",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("org", String(100), nullable=False),
+    Column("policy", String(63), nullable=False),
+    Column("repository", String(1000), nullable=False),
+    Column("base", String(255), nullable=False),
+    Column("path", String(1000), nullable=False),
+    Column("branch", String(255), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("number", Integer),
+    Column("url", Text, nullable=False),
+    # The commit this bot last moved the branch to, and the base and revision that it was made from.
+    Column("head", String(64), nullable=False),
+    Column("base_head", String(64), nullable=False),
+    Column("revision", String(64), nullable=False),
+    Column("intended_at", Instant, nullable=False),
+    Column("opened_at", Instant),
+    UniqueConstraint("org", "policy", "repository", "base", "path"),
+    Index(None, "org", "state"),
+)
+
+renderings = Table(
+    "renderings",
+    metadata,
+    Column("org", String(100), primary_key=True),
+    Column("policy", String(63), primary_key=True),
+    Column("repository", String(1000), primary_key=True),
+    Column("file", String(1000), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("scope", String(16), nullable=False),
+    Column("key", String(200), nullable=False),
+    Column("period", String(16), nullable=False),
+    Column("cap", BigInteger, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    UniqueConstraint("scope", "key", "period"),
+    CheckConstraint("cap >= 0 AND spent >= 0 AND reserved >= 0", name="amounts_are_not_negative"),
+)
+
+# Append-only. A reserve row is open until one row closes it: `closes` is unique, so a settlement happens once.
+ledger_entries = Table(
+    "ledger_entries",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("kind", String(8), nullable=False),
+    Column("closes", Identity, ForeignKey("ledger_entries.id"), unique=True),
+    Column("amount", BigInteger, nullable=False),
+    Column("estimated", Boolean, nullable=False),
+    Column("org_account", Identity, ForeignKey("accounts.id"), nullable=False),
+    Column("campaign_account", Identity, ForeignKey("accounts.id"), nullable=False),
+    Column("attempt_account", Identity, ForeignKey("accounts.id"), nullable=False),
+    Column("model", String(100), nullable=False),
+    Column("input_tokens", BigInteger, nullable=False),
+    Column("output_tokens", BigInteger, nullable=False),
+    Column("cache_read_tokens", BigInteger, nullable=False),
+    Column("cache_write_tokens", BigInteger, nullable=False),
+    Column("latency_ms", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index(None, "attempt_account"),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("org", String(100), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("audit_id", String(32), nullable=False, unique=True),
+    Column("at", Instant, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("action", String(64), nullable=False),
+    Column("subject", String(1100), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("details", Text, nullable=False),
+    Column("previous", String(64), nullable=False),
+    Column("mac", String(64), nullable=False),
+)
+
+# The last link of each org's chain: locked while the next one is written.
+audit_heads = Table(
+    "audit_heads",
+    metadata,
+    Column("org", String(100), primary_key=True),
+    Column("seq", BigInteger, nullable=False),
+    Column("mac", String(64), nullable=False),
+)
