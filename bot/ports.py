@@ -6,6 +6,7 @@ Objects of an SDK never pass through here: hosts translate them to the values of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -14,9 +15,10 @@ from typing import Any, Protocol
 
 from bot.domain.money import MicroUsd
 from bot.domain.policies import Limits, Step
-from bot.domain.usage import Usage
 from bot.domain.pull_requests import PullRequest, PullRequestText
 from bot.domain.repositories import Remote, Repository
+from bot.domain.usage import Usage
+from bot.errors import QuotaRefused
 
 
 class Clock(Protocol):
@@ -148,6 +150,25 @@ class Meter(Protocol):
         """Give a reservation back: only for a request that provably never left."""
 
 
+class GatewayHandle(Protocol):
+    """The open gateway of one step: the only way from its sandbox to a model.
+
+    `socket_dir` holds `api.sock` and nothing else; it is mounted read-only at /run/api. The other three are the gateway's own
+    count of this step so far, and may be read from any thread while it is open and after.
+    """
+
+    @property
+    def socket_dir(self) -> Path: ...
+    @property
+    def refusal(self) -> QuotaRefused | None:
+        """The first request that was refused because a cap would have been passed, or None."""
+
+    @property
+    def usage(self) -> Usage: ...
+    @property
+    def cost(self) -> MicroUsd: ...
+
+
 class Emit(Protocol):
     """Tells progress: a short line for people, and data for machines. Never a secret."""
 
@@ -168,7 +189,8 @@ class StepContext:
     """What an engine may use to make its change.
 
     `variables` are the values templates see; `remaining_seconds` is the wall clock left to the attempt;
-    `artifact` stores a file for the record (kind, bytes).
+    `artifact` stores a file for the record (kind, bytes); `rendered` tells what a template gave for a path, before anything
+    local was merged into it: it is what the next three-way merge starts from.
     """
 
     workspace: Workspace
@@ -178,6 +200,7 @@ class StepContext:
     remaining_seconds: Callable[[], float]
     emit: Emit
     artifact: Callable[[str, bytes], None]
+    rendered: Callable[[str, bytes], None]
     cancelled: Callable[[], bool]
 
 
@@ -194,3 +217,9 @@ class Progress(Protocol):
     def start(self, title: str, total: int) -> None: ...
     def update(self, event: Mapping[str, Any]) -> None: ...
     def finish(self) -> None: ...
+
+
+class OpenGateway(Protocol):
+    """Opens the gateway of one step for the given models only; leaving the block closes it."""
+
+    def __call__(self, models: frozenset[str], context: StepContext) -> AbstractContextManager[GatewayHandle]: ...

@@ -15,13 +15,12 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 
 from bot.errors import ConfigurationError, StoreError
+from bot.store.schema import VERSION
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_MS = 30_000
@@ -55,18 +54,24 @@ class Database:
         with _one_upgrade_at_a_time(self):
             command.upgrade(self._alembic(), "head")
 
+    def is_current(self) -> bool:
+        """Is the schema this version's?"""
+        return self._found() == VERSION
+
     def require_current(self) -> None:
         """Raises StoreError, with the mend, when the schema is not this version's."""
-        with _store_errors(), self.engine.connect().execution_options(reading=True) as tx:
-            found = MigrationContext.configure(tx).get_current_revision()
-        wanted = ScriptDirectory(str(MIGRATIONS)).get_current_head()
-        if found != wanted:
-            raise StoreError(
-                f"the database is at schema {found or 'none'}, this version needs {wanted}", mend="whimbrel db upgrade"
-            )
+        found = self._found()
+        if found != VERSION:
+            raise StoreError(f"the database has schema {found}, this version needs {VERSION}", mend="whimbrel db upgrade")
 
     def dispose(self) -> None:
         self.engine.dispose()
+
+    def _found(self) -> str:
+        with self.reading() as tx:
+            if not inspect(tx).has_table("alembic_version"):
+                return "none"
+            return str(tx.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none() or "none")
 
     def _alembic(self) -> Config:
         config = Config()

@@ -49,6 +49,12 @@ def ensure_account(tx: Connection, scope: str, key: str, period: str, cap: Micro
     return int(tx.execute(select(accounts.c.id).where(where)).scalar_one())
 
 
+def open_account(tx: Connection, scope: str, key: str, period: str, cap: MicroUsd) -> int:
+    """The account's id; an existing one keeps its cap, a missing one is made with `cap`."""
+    found = account(tx, scope, key, period)
+    return ensure_account(tx, scope, key, period, cap if found is None else found.cap)
+
+
 def reserve(tx: Connection, charged: Accounts, amount: MicroUsd, *, model: str, clock: Clock) -> int:
     """Hold `amount` on all three accounts; return the reservation's id.
 

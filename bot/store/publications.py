@@ -109,13 +109,13 @@ def room(tx: Connection, org: str, ceilings: Ceilings, now: datetime) -> Room:
     open_left, hourly_left = ceilings.open_pull_requests - opened, ceilings.pull_requests_per_hour - recent
     reason = ""
     if open_left <= 0:
-        reason = f"{opened} of {ceilings.open_pull_requests} pull requests of {org} are open: waiting until some are merged or closed"
+        reason = f"{opened} of {ceilings.open_pull_requests} pull requests of {org} are open: waiting until some are closed"
     elif hourly_left <= 0:
         oldest = tx.execute(
             select(func.min(publications.c.opened_at)).where(publications.c.org == org, publications.c.opened_at > now - HOUR)
         ).scalar_one()
         until = f" until {oldest + HOUR:%H:%M} UTC" if oldest else ""
-        reason = f"{recent} pull requests of {org} were opened in the last hour, its ceiling is {ceilings.pull_requests_per_hour}: waiting{until}"
+        reason = f"{recent} of {ceilings.pull_requests_per_hour} pull requests of {org} were opened this hour: waiting{until}"
     return Room(open_left, hourly_left, reason)
 
 

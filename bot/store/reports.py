@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from bot.domain.money import MicroUsd, decimal_usd
 from bot.domain.states import Outcome, RunState
 from bot.store import ledger
 from bot.store.campaigns import Campaign
-from bot.store.schema import publications, runs
+from bot.store.schema import campaigns, publications, runs
 
 FINE = (Outcome.PUBLISHED, Outcome.REPORTED, Outcome.NO_CHANGE, Outcome.REJECTED, Outcome.SKIPPED)
 
@@ -77,6 +78,23 @@ def quotas(tx: Connection, org: str | None = None) -> list[dict[str, str]]:
         for account in ledger.accounts_of(tx, "org")
         if org is None or account.key == org
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class CostHistory:
+    """How many runs of a policy asked a model, and what they cost together."""
+
+    runs: int
+    cost: MicroUsd
+
+
+def cost_history(tx: Connection, org: str, policy: str) -> CostHistory:
+    found = tx.execute(
+        select(func.count(), func.coalesce(func.sum(runs.c.cost_micro), 0))
+        .join(campaigns, campaigns.c.id == runs.c.campaign_id)
+        .where(campaigns.c.org == org, campaigns.c.policy == policy, runs.c.cost_micro > 0)
+    ).one()
+    return CostHistory(int(found[0]), MicroUsd(int(found[1])))
 
 
 def unfinished(tx: Connection, campaign_id: str) -> dict[str, int]:

@@ -66,7 +66,7 @@ def dispatch(tx: Connection, *, room: int, now: datetime, lease: timedelta) -> l
     """
     if tx.dialect.name == "postgresql":
         tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PUMP_LOCK})
-    chosen = tx.execute(_admitted(now).limit(max(0, room))).scalars().all()
+    chosen: list[str] = list(tx.execute(_admitted(now).limit(max(0, room))).scalars())
     if not chosen:
         return []
     taken = tx.execute(
@@ -168,13 +168,22 @@ def held_by(tx: Connection, worker: str) -> list[Run]:
     return [_run(row) for row in tx.execute(select(runs).where(runs.c.state == RunState.RUNNING, runs.c.worker == worker))]
 
 
+def made_by_us(tx: Connection, commit: str) -> bool:
+    """Was this commit (full id) recorded by an attempt, before it was pushed?"""
+    return tx.execute(select(attempts.c.run_id).where(attempts.c.commit == commit).limit(1)).one_or_none() is not None
+
+
+def count_busy(tx: Connection) -> int:
+    return int(tx.execute(select(func.count()).select_from(runs).where(runs.c.state.in_(BUSY))).scalar_one())
+
+
 def dispatched(tx: Connection) -> list[Dispatch]:
     """What should be in the queue, or just being taken out of it."""
     found = tx.execute(select(runs.c.id, runs.c.fence).where(runs.c.state == RunState.DISPATCHED))
     return [Dispatch(row.id, row.fence) for row in found]
 
 
-def _admitted(now: datetime) -> Select[tuple[str]]:
+def _admitted(now: datetime) -> Select[Any]:
     """Pending run ids that every cap admits, a run an org in turn."""
     busy = _count_by_org(runs.c.org, runs.c.state.in_(BUSY)).cte("busy")
     opened = _count_by_org(publications.c.org, publications.c.state.in_(OPEN)).cte("opened")
@@ -216,7 +225,7 @@ def _admitted(now: datetime) -> Select[tuple[str]]:
     )
 
 
-def _count_by_org(org: Column[str], condition: ColumnElement[bool]) -> Select[tuple[str, int]]:
+def _count_by_org(org: Column[str], condition: ColumnElement[bool]) -> Select[str, int]:
     return select(org.label("org"), func.count().label("n")).where(condition).group_by(org)
 
 

@@ -6,7 +6,6 @@ Money is integer micro-USD. Instants are UTC. JSON is text, written and read by 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -26,6 +25,9 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+
+VERSION = "0001"
+"""The migration that makes these tables; a test holds that it is the newest."""
 
 metadata = MetaData(
     naming_convention={
@@ -52,8 +54,8 @@ class Instant(TypeDecorator[datetime]):
             raise ValueError("an instant needs its time zone")
         return value and value.astimezone(UTC).replace(tzinfo=None)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:  # noqa: ARG002
-        return value and value.replace(tzinfo=UTC)
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        return None if value is None else value.replace(tzinfo=UTC)
 
 
 revisions = Table(
@@ -150,7 +152,7 @@ attempts = Table(
     Column("fence", Integer, primary_key=True),
     Column("worker", String(200), nullable=False),
     Column("base_head", String(64), nullable=False),
-    Column("commit", String(64), nullable=False),
+    Column("commit", String(64), nullable=False, index=True),
     Column("verdict", Text, nullable=False),
     Column("outcome", String(24)),
     Column("reason", Text, nullable=False),

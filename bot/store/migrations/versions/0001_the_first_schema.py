@@ -223,6 +223,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["run_id"], ["runs.id"], name=op.f("fk_attempts_run_id")),
         sa.PrimaryKeyConstraint("run_id", "fence", name=op.f("pk_attempts")),
     )
+    op.create_index(op.f("ix_attempts_commit"), "attempts", ["commit"], unique=False)
     op.create_table(
         "timeline",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -241,6 +242,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index(op.f("ix_timeline_run_id_id"), table_name="timeline")
     op.drop_table("timeline")
+    op.drop_index(op.f("ix_attempts_commit"), table_name="attempts")
     op.drop_table("attempts")
     op.drop_index(op.f("ix_artifacts_run_id_id"), table_name="artifacts")
     op.drop_table("artifacts")

@@ -1,0 +1,123 @@
+"""From a plan to a campaign: at most one active campaign an org and policy; a second start joins it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from sqlalchemy import Connection
+
+from bot.domain.money import MicroUsd, decimal_usd, micro_usd, month_of
+from bot.domain.policies import CampaignPolicy, OrgPolicy
+from bot.domain.states import CampaignState
+from bot.errors import QuotaRefused
+from bot.services import Services
+from bot.store import audit, campaigns, ledger
+from bot.store.campaigns import Campaign, Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """The campaign that now works on the plan; `joined` tells that it was active already."""
+
+    campaign_id: str
+    joined: bool
+
+
+def activate(
+    services: Services,
+    plan: Plan,
+    policy: CampaignPolicy,
+    org: OrgPolicy,
+    *,
+    actor: str,
+    max_usd: Decimal | None = None,
+    preview: bool = False,
+) -> Activation:
+    """Start a campaign of the plan, or join the active one of the same revision.
+
+    An active campaign of another revision gives way: its runs that have not begun end as skipped. Raises QuotaRefused when
+    the policy asks a model and the org's month is used up.
+    """
+    now = services.clock.now()
+    with services.database.transaction() as tx:
+        _require_quota(tx, services, org, policy, plan)
+        active = None if preview else campaigns.active(tx, org.org, policy.name)
+        if active is not None and active.revision == plan.revision:
+            _join(tx, active, plan, services)
+            campaign_id = active.id
+        else:
+            if active is not None:
+                campaigns.supersede(tx, active.id, "the policy has changed: a newer campaign took over", now)
+            campaign_id = campaigns.start(tx, plan, policy, org, actor=actor, preview=preview, now=now)
+        cap = policy.budget.campaign if max_usd is None else min(policy.budget.campaign, micro_usd(max_usd))
+        ledger.ensure_account(tx, "campaign", campaign_id, "", cap)
+        joined = active is not None and active.id == campaign_id
+        _record(tx, services, plan, campaign_id, actor, cap, joined=joined, preview=preview)
+    return Activation(campaign_id, joined)
+
+
+def hold(services: Services, campaign_id: str, *, actor: str) -> None:
+    """Nothing more of the campaign is dispatched until it is started again."""
+    with services.database.transaction() as tx:
+        campaign = campaigns.get(tx, campaign_id)
+        if campaign.state is CampaignState.RUNNING:
+            campaigns.set_state(tx, campaign_id, CampaignState.INTERRUPTED)
+            audit.append(
+                tx, services.audit_key, services.clock, org=campaign.org, actor=actor, action="campaign.interrupted",
+                subject=campaign_id, reason="interrupted; the next start of the policy takes it up again",
+            )  # fmt: skip
+
+
+def complete_finished(services: Services) -> list[Campaign]:
+    """Complete each campaign whose every run has ended, once."""
+    with services.database.transaction() as tx:
+        finished = campaigns.complete_finished(tx, services.clock.now())
+        for campaign in finished:
+            audit.append(
+                tx, services.audit_key, services.clock, org=campaign.org, actor="whimbrel", action="campaign.completed",
+                subject=campaign.id,
+            )  # fmt: skip
+    return finished
+
+
+def _require_quota(tx: Connection, services: Services, org: OrgPolicy, policy: CampaignPolicy, plan: Plan) -> None:
+    """The org's account of this month, with the operator's present cap; refused when there is nothing left of it."""
+    period = month_of(services.clock.now(), org.timezone)
+    ledger.ensure_account(tx, "org", org.org, period, micro_usd(org.quota.usd_per_month))
+    account = ledger.account(tx, "org", org.org, period)
+    if policy.uses_model and plan.targets and account is not None and account.left == 0:
+        raise QuotaRefused(account.refusal(MicroUsd(policy.budget.attempt)), scope="org")
+
+
+def _join(tx: Connection, active: Campaign, plan: Plan, services: Services) -> None:
+    known = campaigns.targets_of(tx, active.id)
+    missing = [e for e in plan.entries if (e.target.repository, e.target.base, e.target.path) not in known]
+    campaigns.add_runs(tx, active.id, missing, services.clock.now())
+    campaigns.set_state(tx, active.id, CampaignState.RUNNING)
+
+
+def _record(
+    tx: Connection,
+    services: Services,
+    plan: Plan,
+    campaign_id: str,
+    actor: str,
+    cap: MicroUsd,
+    *,
+    joined: bool,
+    preview: bool,
+) -> None:
+    action = "campaign.previewed" if preview else "campaign.joined" if joined else "campaign.started"
+    details = {
+        "policy": plan.policy,
+        "revision": plan.revision,
+        "plan": plan.id,
+        "targets": len(plan.targets),
+        "skipped": len(plan.entries) - len(plan.targets),
+        "usd_per_campaign": decimal_usd(cap),
+        "estimate": dict(plan.estimate),
+    }
+    audit.append(
+        tx, services.audit_key, services.clock, org=plan.org, actor=actor, action=action, subject=campaign_id, details=details
+    )  # fmt: skip

@@ -1,0 +1,85 @@
+"""Discovery: every repository of an org becomes a target, or a skip with its reason."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Mapping, Sequence
+
+from bot.domain.policies import CampaignPolicy, OrgPolicy, RepositoryPolicy
+from bot.domain.policy_files import parse_repository
+from bot.domain.pull_requests import PullRequestState
+from bot.domain.repositories import Repository, Target
+from bot.domain.selection import FileFacts, decide_by_files, decide_by_listing, wanted_files
+from bot.errors import PolicyError
+from bot.ports import Host
+from bot.store.campaigns import PlanEntry
+from bot.store.publications import Change, Publication
+
+REPOSITORY_POLICY = ".whimbrel.yaml"
+
+
+def discover(
+    host: Host,
+    org: OrgPolicy,
+    policy: CampaignPolicy,
+    *,
+    revision: str,
+    only: Sequence[str] = (),
+    published: Mapping[Change, Publication],
+    seen: Callable[[Repository], None] = lambda _: None,
+) -> list[PlanEntry]:
+    """An entry for each repository of the org whose name matches one of the globs `only` (all, without any).
+
+    The cheap reasons to skip come first: nothing is read of a repository that its listing rules out.
+    """
+    entries = []
+    for repository in host.repositories(org.org):
+        if only and not any(fnmatch.fnmatchcase(repository.name, glob) for glob in only):
+            continue
+        target = Target(repository.name, repository.default_branch, repository.head or "")
+        change = Change(org.org, policy.name, target.repository, target.base, target.path)
+        reason = (
+            decide_by_listing(repository, policy)
+            or already_published(published.get(change), revision)
+            or _decide_by_content(host, repository, policy)
+        )
+        entries.append(PlanEntry(target, repository, reason))
+        seen(repository)
+    return entries
+
+
+def already_published(publication: Publication | None, revision: str) -> str | None:
+    """Why an earlier pull request for the same change leaves nothing to do; None when there is something."""
+    if publication is None or publication.revision != revision:
+        return None
+    if publication.state == PullRequestState.OPEN:
+        return f"already open: #{publication.number}"
+    if publication.state == PullRequestState.CLOSED and publication.number is not None:
+        return f"#{publication.number} was closed without being merged, and stays closed for this revision of the policy"
+    return None
+
+
+def repository_policy(host: Host, repository: Repository) -> RepositoryPolicy | None:
+    """The repository's own policy, None without one. Raises PolicyError for a broken one."""
+    text = host.read_files(repository, [REPOSITORY_POLICY]).get(REPOSITORY_POLICY)
+    return None if text is None else _parse(text, repository)
+
+
+def _decide_by_content(host: Host, repository: Repository, policy: CampaignPolicy) -> str | None:
+    wanted = wanted_files(policy)
+    contents = host.read_files(repository, [*wanted.literals, REPOSITORY_POLICY])
+    listing = host.list_paths(repository) if wanted.needs_listing else ()
+    own = contents.get(REPOSITORY_POLICY)
+    try:
+        repositorys = None if own is None else _parse(own, repository)
+    except PolicyError as error:
+        return f"its own policy cannot be read, so it is left alone: {error}"
+    return decide_by_files(repository, policy, FileFacts(frozenset(contents), tuple(listing)), repositorys)
+
+
+def _parse(text: bytes, repository: Repository) -> RepositoryPolicy:
+    source = f"{repository.full_name}:{REPOSITORY_POLICY}"
+    try:
+        return parse_repository(text.decode(), source)
+    except UnicodeDecodeError as error:
+        raise PolicyError("is not UTF-8", place=source) from error

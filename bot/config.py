@@ -1,0 +1,220 @@
+"""Settings from the environment, and the only place that builds adapters."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.resources
+import importlib.util
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bot.clock import SystemClock
+from bot.domain.policies import ClaudeStep, CommandStep, OrgPolicy, TemplateStep
+from bot.engines.claude_code import ClaudeEngine
+from bot.engines.command import CommandEngine
+from bot.engines.template import TemplateEngine
+from bot.errors import ConfigurationError
+from bot.gateway.governor import Governor
+from bot.gateway.prices import load_prices
+from bot.gateway.server import Gateway, Upstream
+from bot.hosts.local import LocalHost
+from bot.ports import Engine, Host, StepContext
+from bot.rendering import Renderer
+from bot.sandbox.bubblewrap import BubblewrapSandbox
+from bot.services import Services
+from bot.store import campaigns, records
+from bot.store.audit import AuditKey
+from bot.store.campaigns import Campaign
+from bot.store.database import Database
+from bot.store.ledger import Accounts, LedgerMeter
+from bot.store.runs import Run
+
+ANTHROPIC_API = "https://api.anthropic.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, and the environment variable that it comes from. Secrets are not in its repr."""
+
+    home: Path
+    """WHIMBREL_HOME: state, mirrors, artifacts. Default ./.whimbrel."""
+    policies: Path
+    """WHIMBREL_POLICIES: the policies folder. Default ./policies."""
+    templates: Path
+    """WHIMBREL_TEMPLATES: the templates folder. Default ./templates."""
+    database_url: str
+    """DATABASE_URL. Default: SQLite in the home."""
+    redis_url: str | None
+    """REDIS_URL. Default: a server of our own, on a socket in the home."""
+    upstream: str
+    """ANTHROPIC_BASE_URL: where the gateway sends what it lets through."""
+    api_key: str = field(repr=False)
+    """ANTHROPIC_API_KEY: only ever used by the gateway."""
+    audit_key: str = field(repr=False)
+    """WHIMBREL_AUDIT_KEY. Default: audit.key in the home, made at the first use."""
+    prices: Path | None
+    """WHIMBREL_PRICES: a price table in place of the one that came with this version."""
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
+        home = Path(environ.get("WHIMBREL_HOME") or ".whimbrel").absolute()
+        prices = environ.get("WHIMBREL_PRICES")
+        return cls(
+            home=home,
+            policies=Path(environ.get("WHIMBREL_POLICIES") or "policies").absolute(),
+            templates=Path(environ.get("WHIMBREL_TEMPLATES") or "templates").absolute(),
+            database_url=environ.get("DATABASE_URL") or f"sqlite:///{home / 'whimbrel.db'}",
+            redis_url=environ.get("REDIS_URL") or None,
+            upstream=environ.get("ANTHROPIC_BASE_URL") or ANTHROPIC_API,
+            api_key=environ.get("ANTHROPIC_API_KEY", ""),
+            audit_key=environ.get("WHIMBREL_AUDIT_KEY", ""),
+            prices=Path(prices).absolute() if prices else None,
+        )
+
+    @property
+    def owns_database(self) -> bool:
+        """Is the database this home's own SQLite file, which is upgraded without being asked?"""
+        return self.database_url == f"sqlite:///{self.home / 'whimbrel.db'}"
+
+
+@contextmanager
+def assemble(settings: Settings) -> Iterator[Services]:
+    """Build the services; close them at the end. Raises ConfigurationError or StoreError, with the mend."""
+    prepare_home(settings.home)
+    database = open_database(settings)
+    try:
+        yield _services(settings, database)
+    finally:
+        database.dispose()
+
+
+def open_database(settings: Settings) -> Database:
+    database = Database(settings.database_url)
+    if settings.owns_database and not database.is_current():
+        database.upgrade()
+    database.require_current()
+    return database
+
+
+def prepare_home(home: Path) -> None:
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{home} cannot be made: {error.strerror}", mend="set WHIMBREL_HOME to a folder of yours"
+        ) from error
+
+
+def read_audit_key(settings: Settings) -> AuditKey:
+    """The operator's key, or the home's own, made once with mode 0600."""
+    if settings.audit_key:
+        return AuditKey(settings.audit_key.encode())
+    file = settings.home / "audit.key"
+    if not file.exists():
+        _write_secret(file, secrets.token_hex(32))
+    return AuditKey(file.read_text().strip().encode())
+
+
+def claude_binary() -> Path:
+    """The Claude Code binary that the claude-agent-sdk wheel carries. Raises ConfigurationError."""
+    spec = importlib.util.find_spec("claude_agent_sdk")
+    for place in spec.submodule_search_locations or () if spec else ():
+        binary = Path(place) / "_bundled" / "claude"
+        if binary.is_file():
+            return binary
+    raise ConfigurationError(
+        "the Claude Code binary is missing", mend="pip install claude-agent-sdk, a wheel for this platform"
+    )
+
+
+def packaged(name: str) -> Path:
+    """The `templates` or `policies` that came with this version: in the wheel, or beside the code in a checkout."""
+    inside = Path(str(importlib.resources.files("bot"))) / "_data" / name
+    return inside if inside.is_dir() else Path(__file__).parent.parent / name
+
+
+def host_of(org: OrgPolicy) -> Host:
+    return local_host(org)
+
+
+def local_host(org: OrgPolicy) -> LocalHost:
+    return LocalHost(Path(org.host.removeprefix("local:")).absolute())
+
+
+def _services(settings: Settings, database: Database) -> Services:
+    sandbox, clock = BubblewrapSandbox(), SystemClock()
+
+    def renderer(revision: str) -> Renderer:
+        return Renderer([_templates_of(settings, database, revision)])
+
+    @contextmanager
+    def engines(run: Run, campaign: Campaign, accounts: Accounts) -> Iterator[Mapping[type, Engine]]:
+        def previous(file: str) -> bytes | None:
+            with database.reading() as tx:
+                return records.rendering(tx, (run.org, campaign.policy.name, run.repository.name, file))
+
+        def open_gateway(models: frozenset[str], context: StepContext) -> contextlib.AbstractContextManager[Gateway]:
+            if not settings.api_key:
+                raise ConfigurationError("there is no key for the model", mend="set ANTHROPIC_API_KEY for the worker")
+            quota = campaign.org_policy.quota
+            return Gateway(
+                socket_path=context.workspace.scratch.parent / "api" / "api.sock",
+                upstream=Upstream(settings.upstream, settings.api_key),
+                models=models,
+                meter=LedgerMeter(database, accounts, clock),
+                prices=load_prices(settings.prices),
+                on_request=context.emit,
+            )
+
+        templates = renderer(campaign.revision)
+        yield {
+            CommandStep: CommandEngine(sandbox),
+            TemplateStep: TemplateEngine(templates, previous),
+            ClaudeStep: ClaudeEngine(sandbox, templates, open_gateway, claude_binary()),
+        }
+
+    return Services(
+        home=settings.home,
+        database=database,
+        audit_key=read_audit_key(settings),
+        clock=clock,
+        sandbox=sandbox,
+        host=host_of,
+        renderer=renderer,
+        engines=engines,
+    )
+
+
+def _templates_of(settings: Settings, database: Database, revision: str) -> Path:
+    """The revision's templates as files, written once: what a campaign started with is what its last attempt renders."""
+    folder = settings.home / "revisions" / revision
+    if folder.is_dir():
+        return folder
+    with database.reading() as tx:
+        texts = campaigns.templates_of(tx, revision)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent))
+    for name, text in texts.items():
+        file = fresh / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    with contextlib.suppress(FileExistsError, OSError):
+        fresh.rename(folder)
+    return folder
+
+
+def _write_secret(file: Path, text: str) -> None:
+    """Whole or not at all, and never over another process's."""
+    fresh = file.with_name(f"{file.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as stream:
+        stream.write(text)
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, file)
+    fresh.unlink()

@@ -1,0 +1,137 @@
+"""A job's work: claim the run, attempt it, write down how it ended. This is where every error becomes an outcome."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from bot.domain.money import decimal_usd, micro_usd, month_of
+from bot.domain.states import Outcome
+from bot.errors import ChangeRefused, FenceLost, QuotaRefused, WhimbrelError
+from bot.pipeline.assignment import Assignment, Ended
+from bot.pipeline.attempt import OptedOut, attempt
+from bot.pipeline.lease import LEASE, Lease
+from bot.pipeline.recorder import Recorder
+from bot.services import Services
+from bot.store import audit, campaigns, ledger, runs
+from bot.store.ledger import Accounts
+
+BACKOFF = timedelta(seconds=15)
+
+
+def execute(services: Services, run_id: str, fence: int, *, worker: str) -> Ended | None:
+    """Make one attempt of a dispatched run; None when it is not this fence's (any more), or another attempt will follow."""
+    claimed = _claim(services, run_id, fence, worker)
+    if claimed is None:
+        return None
+    assignment, accounts = claimed
+    recorder = Recorder(services, assignment.run)
+    began = services.clock.monotonic()
+    with Lease(services, assignment.run) as lease:
+        try:
+            ended = attempt(services, assignment, accounts, recorder, lease)
+            error = None
+        except FenceLost:
+            return None
+        except OptedOut as reason:
+            ended, error = Ended(Outcome.SKIPPED, str(reason)), None
+        except WhimbrelError as told:
+            ended, error = explain(told), told
+        except Exception:
+            # Ours to mend, not the repository's: it is told as a failure, with its trace in the record.
+            recorder.artifact("traceback", traceback.format_exc().encode())
+            _finish(services, assignment, Ended(Outcome.FAILED, f"internal error: {traceback.format_exc(limit=0).strip()}"), 0)
+            raise
+    duration_ms = int((services.clock.monotonic() - began) * 1000)
+    if error is not None and _try_again(services, assignment, error):
+        return None
+    return _finish(services, assignment, ended, duration_ms)
+
+
+def explain(error: WhimbrelError) -> Ended:
+    """The outcome that an error stands for, in its own words."""
+    match error:
+        case QuotaRefused():
+            return Ended(Outcome.BUDGET_EXHAUSTED, str(error))
+        case ChangeRefused():
+            return Ended(Outcome.REJECTED, str(error))
+        case _:
+            return Ended(Outcome.FAILED, error.explanation)
+
+
+def _claim(services: Services, run_id: str, fence: int, worker: str) -> tuple[Assignment, Accounts] | None:
+    now = services.clock.now()
+    with services.database.transaction() as tx:
+        run = runs.claim(tx, run_id, fence, worker=worker, now=now, lease=LEASE)
+        if run is None:
+            return None
+        campaign = campaigns.get(tx, run.campaign_id)
+        org, policy = campaign.org_policy, campaign.policy
+        accounts = Accounts(
+            org=ledger.open_account(tx, "org", run.org, month_of(now, org.timezone), micro_usd(org.quota.usd_per_month)),
+            campaign=ledger.open_account(tx, "campaign", campaign.id, "", policy.budget.campaign),
+            attempt=ledger.ensure_account(tx, "attempt", run.attempt_key, "", policy.budget.attempt),
+        )
+        audit.append(
+            tx, services.audit_key, services.clock, org=run.org, actor=campaign.actor, action="attempt.started",
+            subject=run.attempt_key, details={"target": run.target, "policy": policy.name, "worker": worker},
+        )  # fmt: skip
+    return Assignment(run, campaign, policy), accounts
+
+
+def _finish(services: Services, assignment: Assignment, ended: Ended, duration_ms: int) -> Ended | None:
+    """The last word of a run, its cost and its audit event, in one transaction."""
+    try:
+        with services.database.transaction() as tx:
+            cost = _charge(tx, services, assignment)
+            runs.end(
+                tx, assignment.run, ended.outcome, ended.reason, now=services.clock.now(), duration_ms=duration_ms,
+                files_changed=ended.files_changed, publication_id=ended.publication_id,
+            )  # fmt: skip
+            failed = ended.outcome in (Outcome.FAILED, Outcome.BUDGET_EXHAUSTED)
+            _audit(tx, services, assignment, "attempt.failed" if failed else "attempt.succeeded", ended.reason, {
+                "outcome": ended.outcome.value,
+                "files_changed": ended.files_changed,
+                "duration_ms": duration_ms,
+                "cost_usd": cost,
+            })  # fmt: skip
+    except FenceLost:
+        return None
+    return ended
+
+
+def _try_again(services: Services, assignment: Assignment, error: WhimbrelError) -> bool:
+    """Hand a run back whose error may pass by itself, while it has attempts left."""
+    run = assignment.run
+    tries, allowed = run.attempts - run.losses, assignment.campaign.org_policy.ceilings.attempts_per_run
+    if not error.retryable or (tries >= allowed and error.code != "ceiling"):
+        return False
+    now = services.clock.now()
+    wait = timedelta(seconds=error.retry_after) if error.retry_after else BACKOFF * 2 ** (tries - 1)
+    try:
+        with services.database.transaction() as tx:
+            _charge(tx, services, assignment)
+            runs.hand_back(tx, run, error.explanation, now=now, not_before=now + wait, lost=error.code == "ceiling")
+            _audit(tx, services, assignment, "attempt.retried", error.explanation, {"again_after": (now + wait).isoformat()})
+    except FenceLost:
+        pass
+    return True
+
+
+def _charge(tx: Connection, services: Services, assignment: Assignment) -> str:
+    ledger.settle_abandoned(tx, assignment.run.attempt_key, clock=services.clock)
+    cost, tokens = ledger.spent_by_attempt(tx, assignment.run.attempt_key)
+    runs.add_cost(tx, assignment.run, cost, tokens)
+    return decimal_usd(cost)
+
+
+def _audit(
+    tx: Connection, services: Services, assignment: Assignment, action: str, reason: str, details: dict[str, object]
+) -> None:
+    run = assignment.run
+    audit.append(
+        tx, services.audit_key, services.clock, org=run.org, actor=run.worker, action=action, subject=run.attempt_key,
+        reason=reason, details={"target": run.target, "policy": assignment.policy.name, **details},
+    )  # fmt: skip

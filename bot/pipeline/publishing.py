@@ -1,0 +1,182 @@
+"""Publish: exactly one open pull request for a change, through retries and kills at any line.
+
+The order makes it so: the commit is recorded before it is pushed, so a branch head that this bot made is always known; the
+intent is recorded before the host hears of it; the push is a compare-and-swap from the head that was seen; and opening a
+pull request that is open already returns that one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from codeowners import CodeOwners
+
+from bot.domain.changesets import Changeset
+from bot.domain.money import dollars
+from bot.domain.policies import ClaudeStep
+from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
+from bot.domain.states import Outcome
+from bot.domain.verdicts import Verdict
+from bot.git import Mirror, Signature, read_blob, write_commit
+from bot.pipeline.assignment import Assignment, Ended
+from bot.pipeline.recorder import Recorder
+from bot.ports import Host
+from bot.rendering import Renderer
+from bot.services import BOT_EMAIL, BOT_NAME, Services
+from bot.store import audit, ledger, publications, runs
+from bot.store.publications import Publication
+
+COMMIT_TEMPLATE = "pull_request/commit.md.j2"
+CODEOWNERS_PLACES = ("CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS", "docs/CODEOWNERS")
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proven change, ready to be published. `seen` is the remote head of `branch` when it was fetched, None without one."""
+
+    changeset: Changeset
+    verdict: Verdict
+    variables: Mapping[str, Any]
+    branch: str
+    seen: str | None
+
+
+def prepare_commit(services: Services, assignment: Assignment, proposal: Proposal, mirror: Mirror, renderer: Renderer) -> str:
+    """Write the commit into the mirror, and record it as this bot's before anybody else can see it."""
+    message = renderer.render(COMMIT_TEMPLATE, proposal.variables)
+    author = Signature(BOT_NAME, BOT_EMAIL, services.clock.now())
+    commit = write_commit(mirror, proposal.changeset, message, author)
+    mirror.keep(assignment.run.attempt_key, commit)
+    with services.database.transaction() as tx:
+        runs.note_attempt(tx, assignment.run, commit=commit)
+    return commit
+
+
+def publish(
+    services: Services,
+    assignment: Assignment,
+    proposal: Proposal,
+    commit: str,
+    mirror: Mirror,
+    host: Host,
+    renderer: Renderer,
+    recorder: Recorder,
+) -> Ended:
+    """Make the change visible to its reviewers. Raises CeilingReached, StaleHead, HostError or GitError."""
+    run = assignment.run
+    if not _may_move(services, proposal, mirror):
+        return Ended(Outcome.SKIPPED, f"the branch {proposal.branch} has commits by people: left as it is")
+    closed = _closed_by_a_person(services, host, assignment, proposal.branch)
+    if closed is not None:
+        return Ended(Outcome.SKIPPED, closed)
+    publication = _intend(services, assignment, proposal)
+    if not _is_there_already(mirror, proposal, commit):
+        mirror.push(host.remote(run.repository), commit, proposal.branch, expected=proposal.seen)
+    with services.database.transaction() as tx:
+        publications.record_push(
+            tx, publication, head=commit, base_head=proposal.changeset.base, revision=assignment.campaign.revision
+        )
+    text = _text(services, assignment, proposal, mirror, renderer)
+    pull_request = _ensure(host, assignment, proposal, text)
+    _record(services, assignment, proposal, publication, pull_request)
+    recorder.emit(f"pull request #{pull_request.number}: {text.title}", url=pull_request.url)
+    return Ended(Outcome.PUBLISHED, f"#{pull_request.number} {text.title}", len(proposal.changeset.files), publication.id)
+
+
+def _may_move(services: Services, proposal: Proposal, mirror: Mirror) -> bool:
+    """Only a branch that this bot left where it is, or one whose commits are all in the base, may be moved."""
+    if proposal.seen is None or mirror.is_ancestor(proposal.seen, proposal.changeset.base):
+        return True
+    with services.database.reading() as tx:
+        return runs.made_by_us(tx, proposal.seen)
+
+
+def _closed_by_a_person(services: Services, host: Host, assignment: Assignment, branch: str) -> str | None:
+    """Closed without a merge stays closed, unless that was another revision of the policy as far as this bot knows."""
+    found = host.pull_requests(assignment.run.repository, branch)
+    if not found or any(pull_request.state is PullRequestState.OPEN for pull_request in found):
+        return None
+    last = found[-1]
+    with services.database.reading() as tx:
+        known = publications.find(tx, assignment.change)
+    superseded = known is not None and known.number == last.number and known.revision != assignment.campaign.revision
+    if last.state is not PullRequestState.CLOSED or superseded:
+        return None
+    return f"#{last.number} was closed without being merged, and stays closed for this revision of the policy"
+
+
+def _intend(services: Services, assignment: Assignment, proposal: Proposal) -> Publication:
+    org = assignment.campaign.org_policy
+    with services.database.transaction() as tx:
+        return publications.intend(
+            tx, assignment.change, branch=proposal.branch, ceilings=org.ceilings, now=services.clock.now()
+        )
+
+
+def _is_there_already(mirror: Mirror, proposal: Proposal, commit: str) -> bool:
+    """The very same change on the very same base needs no push: its reviewers keep the commit they have seen."""
+    return proposal.seen is not None and mirror.same_change(proposal.seen, commit)
+
+
+def _ensure(host: Host, assignment: Assignment, proposal: Proposal, text: PullRequestText) -> PullRequest:
+    repository = assignment.run.repository
+    found = host.open_pull_request(repository, branch=proposal.branch, base=assignment.run.base, text=text)
+    if found.text == text:
+        return found
+    return host.update_pull_request(repository, found.number, text)
+
+
+def _record(
+    services: Services, assignment: Assignment, proposal: Proposal, publication: Publication, pull_request: PullRequest
+) -> None:
+    now, org, policy = services.clock.now(), assignment.run.org, assignment.policy.name
+    repository = assignment.run.repository
+    with services.database.transaction() as tx:
+        publications.record_open(tx, publication, pull_request, now)
+        audit.append(
+            tx, services.audit_key, services.clock, org=org, actor="whimbrel", action="pull_request.published",
+            subject=f"{repository.full_name}#{pull_request.number}",
+            details={"policy": policy, "campaign": assignment.campaign.id, "branch": proposal.branch, "files": list(proposal.changeset.paths)},
+        )  # fmt: skip
+
+
+def _text(
+    services: Services, assignment: Assignment, proposal: Proposal, mirror: Mirror, renderer: Renderer
+) -> PullRequestText:
+    with services.database.reading() as tx:
+        cost, tokens = ledger.spent_by_attempt(tx, assignment.run.attempt_key)
+    policy = assignment.policy
+    models = [step.model for step in policy.steps if isinstance(step, ClaudeStep)]
+    variables = {
+        **proposal.variables,
+        "files": list(proposal.changeset.paths),
+        "checks": [
+            {"command": child.name, "decision": child.decision.value, "reason": child.reason}
+            for child in proposal.verdict.children
+        ],
+        "cost": dollars(cost),
+        "tokens": tokens,
+        "model": ", ".join(dict.fromkeys(models)) or "none",
+        "branch": proposal.branch,
+    }
+    return PullRequestText(
+        title=" ".join(renderer.render(policy.pull_request.title, variables).split()),
+        body=renderer.render(policy.pull_request.body, variables),
+        labels=tuple(policy.pull_request.labels),
+        reviewers=_reviewers(policy.pull_request.reviewers, mirror, proposal.changeset),
+        draft=policy.pull_request.draft,
+    )
+
+
+def _reviewers(wanted: str | list[str], mirror: Mirror, changeset: Changeset) -> tuple[str, ...]:
+    """Those named by the policy, or the owners that the base's CODEOWNERS names for the changed files."""
+    if wanted != "codeowners":
+        return tuple(wanted)
+    for place in CODEOWNERS_PLACES:
+        text = read_blob(mirror, changeset.base, place)
+        if text is not None:
+            owners = CodeOwners(text.decode("utf-8", "replace"))
+            return tuple(sorted({name for path in changeset.paths for _, name in owners.of(path)}))
+    return ()

@@ -1,0 +1,1 @@
+"""Transport: the embedded Redis server, the one RQ queue, its workers. Nothing here is the truth; SQL is."""

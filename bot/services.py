@@ -1,0 +1,50 @@
+"""What the use-cases are given: the assembled parts. `bot.config` is the only place that builds one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.domain.policies import OrgPolicy
+from bot.ports import Clock, Engine, Host, Sandbox
+from bot.rendering import Renderer
+from bot.store.audit import AuditKey
+from bot.store.campaigns import Campaign
+from bot.store.database import Database
+from bot.store.ledger import Accounts
+from bot.store.runs import Run
+
+BOT_NAME = "Whimbrel"
+BOT_EMAIL = "whimbrel@localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Shared by every use-case; holds no state of a run.
+
+    `home` is WHIMBREL_HOME. `engines` makes, for one attempt, the engine of each type of step; its requests to a model are
+    charged to the given accounts. `renderer` reads the templates as they were when the revision was saved.
+    """
+
+    home: Path
+    database: Database
+    audit_key: AuditKey
+    clock: Clock
+    sandbox: Sandbox
+    host: Callable[[OrgPolicy], Host]
+    renderer: Callable[[str], Renderer]
+    engines: Callable[[Run, Campaign, Accounts], AbstractContextManager[Mapping[type, Engine]]]
+
+    @property
+    def mirrors(self) -> Path:
+        return self.home / "mirrors"
+
+    @property
+    def attempts(self) -> Path:
+        return self.home / "attempts"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.home / "artifacts"

@@ -1,0 +1,61 @@
+"""Runs whose worker is gone: their money is settled, their place is given back, and they are tried again."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from bot.domain.states import Outcome
+from bot.errors import FenceLost
+from bot.services import Services
+from bot.store import audit, ledger, runs
+from bot.store.runs import Run
+
+# A worker dies with its run for other reasons than the run; after this many times, it is the run.
+LOSSES_ALLOWED = 4
+BACKOFF = timedelta(seconds=2)
+
+
+def reclaim_expired(services: Services) -> list[Run]:
+    """Hand back every run whose lease has run out."""
+    with services.database.reading() as tx:
+        found = runs.expired(tx, services.clock.now())
+    return [run for run in found if reclaim(services, run, "its worker stopped answering")]
+
+
+def reclaim(services: Services, run: Run, reason: str, *, counts: bool = True) -> bool:
+    """Hand one run back; False when it went on meanwhile. A run that was handed back too often ends as failed.
+
+    `counts` is False for a run that was given up on purpose.
+    """
+    try:
+        with services.database.transaction() as tx:
+            _settle(tx, services, run)
+            _give_back(tx, services, run, reason, counts=counts)
+    except FenceLost:
+        return False
+    shutil.rmtree(services.attempts / run.attempt_key, ignore_errors=True)
+    return True
+
+
+def _settle(tx: Connection, services: Services, run: Run) -> None:
+    ledger.settle_abandoned(tx, run.attempt_key, clock=services.clock)
+    cost, tokens = ledger.spent_by_attempt(tx, run.attempt_key)
+    runs.add_cost(tx, run, cost, tokens)
+
+
+def _give_back(tx: Connection, services: Services, run: Run, reason: str, *, counts: bool) -> None:
+    now = services.clock.now()
+    if counts and run.losses >= LOSSES_ALLOWED:
+        reason = f"given up after {run.losses + 1} attempts that were lost: {reason}"
+        runs.end(tx, run, Outcome.FAILED, reason, now=now)
+        action = "attempt.failed"
+    else:
+        not_before = now + BACKOFF * 2**run.losses if counts else None
+        runs.hand_back(tx, run, reason, now=now, not_before=not_before, lost=counts)
+        action = "attempt.lost" if counts else "attempt.handed_back"
+    audit.append(
+        tx, services.audit_key, services.clock, org=run.org, actor="whimbrel", action=action, subject=run.attempt_key, reason=reason
+    )  # fmt: skip

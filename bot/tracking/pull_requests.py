@@ -1,0 +1,55 @@
+"""What became of the pull requests that this bot opened: asked of the host, kept in SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bot.domain.policies import OrgPolicy
+from bot.domain.pull_requests import PullRequest, PullRequestState
+from bot.domain.repositories import Repository
+from bot.errors import NotFound
+from bot.ports import Host
+from bot.services import Services
+from bot.store import audit, publications
+from bot.store.publications import Publication
+
+
+def refresh_publications(services: Services, host: Host, org: str, policy: str | None = None) -> int:
+    """Ask the host for the state of every publication that is open as far as is known; return how many have ended."""
+    with services.database.reading() as tx:
+        known = publications.still_open(tx, org)
+    waiting = [publication for publication in known if policy is None or publication.change.policy == policy]
+    return sum(_refresh(services, host, publication) for publication in waiting)
+
+
+def refresh_all(services: Services, orgs: Sequence[OrgPolicy]) -> int:
+    """The periodic sweep over all orgs that have open pull requests."""
+    with services.database.reading() as tx:
+        waiting = set(publications.orgs_with_open(tx))
+    return sum(refresh_publications(services, services.host(org), org.org) for org in orgs if org.org in waiting)
+
+
+def _refresh(services: Services, host: Host, publication: Publication) -> bool:
+    change = publication.change
+    repository = Repository(change.org, change.repository, change.base, None)
+    try:
+        found = host.pull_requests(repository, publication.branch)
+    except NotFound:
+        found = ()
+    state, actor = _state_of(found, publication)
+    if state is PullRequestState.OPEN:
+        return False
+    with services.database.transaction() as tx:
+        publications.record_state(tx, publication, state)
+        audit.append(
+            tx, services.audit_key, services.clock, org=change.org, actor=actor or "unknown", action=f"pull_request.{state}",
+            subject=f"{change.org}/{change.repository}#{publication.number}", details={"policy": change.policy},
+        )  # fmt: skip
+    return True
+
+
+def _state_of(found: Sequence[PullRequest], publication: Publication) -> tuple[PullRequestState, str]:
+    for pull_request in found:
+        if pull_request.number == publication.number:
+            return pull_request.state, pull_request.closed_by
+    return PullRequestState.CLOSED, "the repository is gone"

@@ -1,0 +1,55 @@
+"""The worker process: takes jobs from the queue, and makes one attempt of a run a job.
+
+`python -m bot.worker` is one worker; `whimbrel worker -n N` keeps N of them. Everything heavy is imported here, in the parent,
+so that the process forked for a job starts at once.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from bot.config import Settings, assemble
+from bot.pipeline.execution import execute as execute_run
+from bot.pipeline.housekeeping import discard_leftovers
+from bot.queue.connection import connect
+from bot.queue.server import redis_server
+from bot.queue.worker import WhimbrelWorker
+from bot.store import runs
+from bot.tracking.leases import reclaim
+
+
+def worker_name() -> str:
+    """The name that leases carry: the worker's own process, also when asked in a process forked for a job."""
+    return os.environ.get("WHIMBREL_WORKER", f"{socket.gethostname()}-{os.getpid()}")
+
+
+def execute(run_id: str, fence: int) -> None:
+    """The job: one attempt of one run. Runs in a process of its own, forked by RQ."""
+    with assemble(Settings.from_environment()) as services:
+        execute_run(services, run_id, fence, worker=worker_name())
+
+
+def hand_back(run_id: str, fence: int, reason: str) -> None:
+    """RQ tells that a job's process is gone: its run need not wait until the lease runs out."""
+    with assemble(Settings.from_environment()) as services:
+        with services.database.reading() as tx:
+            run = runs.get(tx, run_id)
+        if run.fence == fence:
+            reclaim(services, run, reason)
+
+
+def main() -> None:
+    os.environ["WHIMBREL_WORKER"] = worker_name()
+    settings = Settings.from_environment()
+    with assemble(settings) as services:
+        discard_leftovers(services)
+    with redis_server(settings.home, settings.redis_url) as url:
+        WhimbrelWorker(connect(url), hand_back).serve()
+
+
+if __name__ == "__main__":
+    # RQ finds the job's function as `bot.worker.execute`: run the module under that name, not as __main__.
+    from bot.worker import main as run_as_module
+
+    run_as_module()
