@@ -58,6 +58,9 @@ class Host(Protocol):
     def comment(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
         """Add a comment, unless one that holds the hidden `marker` is there already."""
 
+    def permission(self, org: str, user: str) -> str:
+        """What a person may do in the org: none, read, write or admin."""
+
 
 class SandboxEnd(StrEnum):
     """What ended a sandboxed command."""

@@ -24,13 +24,18 @@ def make_plan(
     revision: str,
     *,
     only: Sequence[str] = (),
+    ignore_published: bool = False,
     seen: Callable[[Repository], None] = lambda _: None,
 ) -> Plan:
-    """Discover, estimate, and store. Nothing is changed anywhere but in the database."""
+    """Discover, estimate, and store. Nothing is changed anywhere but in the database.
+
+    With `ignore_published` a repository is a target whatever became of an earlier pull request (for a preview).
+    """
     host = services.host(org)
     refresh_publications(services, host, org.org, policy.name)
     with services.database.reading() as tx:
-        published = {known.change: known for known in publications.of_policy(tx, org.org, policy.name)}
+        known = [] if ignore_published else publications.of_policy(tx, org.org, policy.name)
+    published = {publication.change: publication for publication in known}
     entries = discover(host, org, policy, revision=revision, only=only, published=published, seen=seen)
     with services.database.transaction() as tx:
         plan = Plan(campaigns.new_id("p"), org.org, policy.name, revision, tuple(entries), _estimate(tx, org, policy, entries))

@@ -25,7 +25,7 @@ from bot.store.ledger import Accounts
 REPOSITORY_POLICY = ".whimbrel.yaml"
 
 
-class OptedOut(Exception):  # noqa: N818
+class OptedOut(Exception):
     """The repository's own policy, at the base that is about to be changed, says no."""
 
 

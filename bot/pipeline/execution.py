@@ -15,7 +15,7 @@ from bot.pipeline.attempt import OptedOut, attempt
 from bot.pipeline.lease import LEASE, Lease
 from bot.pipeline.recorder import Recorder
 from bot.services import Services
-from bot.store import audit, campaigns, ledger, runs
+from bot.store import audit, campaigns, ledger, records, runs
 from bot.store.ledger import Accounts
 
 BACKOFF = timedelta(seconds=15)
@@ -48,6 +48,17 @@ def execute(services: Services, run_id: str, fence: int, *, worker: str) -> Ende
     if error is not None and _try_again(services, assignment, error):
         return None
     return _finish(services, assignment, ended, duration_ms)
+
+
+def execute_preview(services: Services, campaign_id: str, *, worker: str) -> None:
+    """Attempt a preview's runs here and now, until each has ended."""
+    while True:
+        with services.database.transaction() as tx:
+            taken = runs.dispatch_preview(tx, campaign_id, now=services.clock.now(), lease=LEASE)
+        if not taken:
+            return
+        for item in taken:
+            execute(services, item.run_id, item.fence, worker=worker)
 
 
 def explain(error: WhimbrelError) -> Ended:
@@ -89,6 +100,10 @@ def _finish(services: Services, assignment: Assignment, ended: Ended, duration_m
             runs.end(
                 tx, assignment.run, ended.outcome, ended.reason, now=services.clock.now(), duration_ms=duration_ms,
                 files_changed=ended.files_changed, publication_id=ended.publication_id,
+            )  # fmt: skip
+            records.add_entry(
+                tx, assignment.run.id, assignment.run.fence, at=services.clock.now(), stage="", message=ended.reason,
+                data={"outcome": ended.outcome.value, "cost_usd": cost},
             )  # fmt: skip
             failed = ended.outcome in (Outcome.FAILED, Outcome.BUDGET_EXHAUSTED)
             _audit(tx, services, assignment, "attempt.failed" if failed else "attempt.succeeded", ended.reason, {

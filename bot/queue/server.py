@@ -3,7 +3,7 @@
 Three lock files in HOME/redis tell all that must be known, and the kernel lets go of them after a kill -9 too:
 
     users.lock     shared by every process inside `redis_server`; who can lock it alone was the last user
-    starter.lock   held while somebody starts the server or shuts it down
+    starter.lock   held while somebody sees whether the server must be started
     server.lock    held by the server itself, for as long as it lives
 """
 
@@ -53,14 +53,14 @@ def redis_server(home: Path, url: str | None) -> Iterator[str]:
                 server.ensure_running()
             yield server.url
         finally:
-            with _lock(server.folder / "starter.lock", fcntl.LOCK_EX):
-                if _try_lock(users):
-                    server.shut_down()
+            # Of several that leave at once, at least one finds itself alone: each gives up its shared lock first.
+            if _try_lock(users):
+                server.shut_down()
 
 
 @dataclass(frozen=True, slots=True)
 class _EmbeddedServer:
-    """The server of one home. All is called under users.lock, `ensure_running` and `shut_down` under starter.lock too."""
+    """The server of one home. Callers hold users.lock, that of `ensure_running` starter.lock too, that of `shut_down` alone."""
 
     folder: Path
     socket: Path

@@ -150,6 +150,30 @@ def spent_by_attempt(tx: Connection, key: str) -> tuple[MicroUsd, int]:
     return (ZERO, 0) if found is None else (MicroUsd(found.spent + found.reserved), int(tokens))
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One settled request to a model."""
+
+    model: str
+    tokens: int
+    cost: MicroUsd
+    estimated: bool
+    latency_ms: int
+
+
+def requests_of_run(tx: Connection, run_id: str) -> list[Request]:
+    """Every settled request of all attempts of a run, in their order."""
+    entry = ledger_entries.c
+    tokens = entry.input_tokens + entry.output_tokens + entry.cache_read_tokens + entry.cache_write_tokens
+    found = tx.execute(
+        select(entry.model, tokens.label("tokens"), entry.amount, entry.estimated, entry.latency_ms)
+        .join(accounts, accounts.c.id == entry.attempt_account)
+        .where(accounts.c.scope == "attempt", accounts.c.key.like(f"{run_id}.%"), entry.kind == "settle")
+        .order_by(entry.id)
+    )
+    return [Request(row.model, row.tokens, MicroUsd(row.amount), row.estimated, row.latency_ms) for row in found]
+
+
 class LedgerMeter:
     """`ports.Meter` on the database: each call is a transaction of its own."""
 

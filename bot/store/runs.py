@@ -79,6 +79,22 @@ def dispatch(tx: Connection, *, room: int, now: datetime, lease: timedelta) -> l
     return [Dispatch(run_id, fences[run_id]) for run_id in chosen if run_id in fences]
 
 
+def dispatch_preview(tx: Connection, campaign_id: str, *, now: datetime, lease: timedelta) -> list[Dispatch]:
+    """Take a preview's pending runs: they are attempted by who asked, never through the queue."""
+    taken = tx.execute(
+        update(runs)
+        .where(runs.c.campaign_id == campaign_id, runs.c.state == RunState.PENDING)
+        .values(state=RunState.DISPATCHED, fence=runs.c.fence + 1, lease_until=now + lease, worker="", stage="")
+        .returning(runs.c.id, runs.c.fence)
+    )
+    return [Dispatch(row.id, row.fence) for row in taken]
+
+
+def any_admitted(tx: Connection, now: datetime) -> bool:
+    """Could a run be dispatched at this moment?"""
+    return tx.execute(_admitted(now).limit(1)).one_or_none() is not None
+
+
 def claim(tx: Connection, run_id: str, fence: int, *, worker: str, now: datetime, lease: timedelta) -> Run | None:
     """Make a dispatched run this worker's; None when it is not (any more) to be run under this fence."""
     claimed = tx.execute(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from bot.domain.states import Outcome
 from bot.errors import FenceLost
 from bot.services import Services
-from bot.store import audit, ledger, runs
+from bot.store import audit, ledger, records, runs
 from bot.store.runs import Run
 
 # A worker dies with its run for other reasons than the run; after this many times, it is the run.
@@ -51,11 +51,14 @@ def _give_back(tx: Connection, services: Services, run: Run, reason: str, *, cou
     if counts and run.losses >= LOSSES_ALLOWED:
         reason = f"given up after {run.losses + 1} attempts that were lost: {reason}"
         runs.end(tx, run, Outcome.FAILED, reason, now=now)
+        records.add_entry(tx, run.id, run.fence, at=now, stage="", message=reason, data={"outcome": Outcome.FAILED.value})
         action = "attempt.failed"
     else:
         not_before = now + BACKOFF * 2**run.losses if counts else None
         runs.hand_back(tx, run, reason, now=now, not_before=not_before, lost=counts)
+        records.add_entry(tx, run.id, run.fence, at=now, stage="", message=f"handed back: {reason}", data={})
         action = "attempt.lost" if counts else "attempt.handed_back"
     audit.append(
-        tx, services.audit_key, services.clock, org=run.org, actor="whimbrel", action=action, subject=run.attempt_key, reason=reason
+        tx, services.audit_key, services.clock, org=run.org, actor="whimbrel", action=action, subject=run.attempt_key,
+        reason=reason,
     )  # fmt: skip

@@ -1,0 +1,110 @@
+"""Work on a campaign from the command line: scheduler and workers of its own, progress, a clean end on Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from redis import RedisError
+
+from bot.campaigns.activation import hold
+from bot.config import Settings
+from bot.domain.policies import OrgPolicy
+from bot.domain.states import CampaignState, RunState
+from bot.ports import Progress
+from bot.queue.connection import connect
+from bot.queue.jobs import JobQueue
+from bot.queue.pool import WorkerPool
+from bot.queue.server import redis_server
+from bot.scheduler import ROUND_SECONDS, Scheduler
+from bot.services import Services
+from bot.store import campaigns, publications, records, reports, runs
+from bot.tracking.leases import reclaim
+
+
+@dataclass(slots=True)
+class Machinery:
+    """What `run` started: stopped with it."""
+
+    scheduler: Scheduler
+    pool: WorkerPool
+
+    def round(self) -> None:
+        self.pool.tend()
+        with contextlib.suppress(RedisError):  # the server is on its way back; SQL remembers what was to be done
+            self.scheduler.round()
+
+
+@contextmanager
+def machinery(settings: Settings, services: Services, orgs: list[OrgPolicy], workers: int) -> Iterator[Machinery]:
+    """An embedded Redis where none is configured, and `workers` worker processes, for as long as the block lasts."""
+    with redis_server(settings.home, settings.redis_url) as url:
+        queue = JobQueue(connect(url))
+        with WorkerPool(workers, log=settings.home / "workers.log") as pool:
+            try:
+                yield Machinery(Scheduler(services, queue, orgs, workers=workers or None), pool)
+            finally:
+                names = [f"{socket.gethostname()}-{pid}" for pid in pool.pids]
+                pool.stop(0)
+                _give_back(services, names)
+
+
+def follow(services: Services, campaign_id: str, machine: Machinery, progress: Progress, *, actor: str) -> str:
+    """Work until every run has ended, or nothing more can begin; return why it stopped early, or "".
+
+    On Ctrl-C the campaign is held and KeyboardInterrupt goes on: the next start of the policy takes it up again.
+    """
+    last_entry = 0
+    try:
+        while True:
+            machine.round()
+            last_entry = _show_news(services, campaign_id, progress, last_entry)
+            with services.database.reading() as tx:
+                state = campaigns.get(tx, campaign_id).state
+            if state is CampaignState.COMPLETED:
+                return ""
+            waiting = _why_nothing_begins(services, campaign_id)
+            if waiting:
+                return waiting
+            services.clock.sleep(ROUND_SECONDS)
+    except KeyboardInterrupt:
+        hold(services, campaign_id, actor=actor)
+        raise
+
+
+def _show_news(services: Services, campaign_id: str, progress: Progress, last_entry: int) -> int:
+    with services.database.reading() as tx:
+        news = records.entries_of_campaign(tx, campaign_id, after=last_entry)
+    for entry in news:
+        progress.update(
+            {"run": entry.run_id, "target": entry.target, "stage": entry.stage, "message": entry.message, **entry.data}
+        )
+    return news[-1].id if news else last_entry
+
+
+def _why_nothing_begins(services: Services, campaign_id: str) -> str:
+    """The ceiling that holds back every run that is left, when it is only that."""
+    now = services.clock.now()
+    with services.database.reading() as tx:
+        left = reports.unfinished(tx, campaign_id)
+        if set(left) != {RunState.PENDING} or runs.count_busy(tx):
+            return ""
+        retry = reports.next_retry(tx, campaign_id)
+        if retry is not None and retry > now:
+            return ""
+        campaign = campaigns.get(tx, campaign_id)
+        reason = publications.room(tx, campaign.org, campaign.org_policy.ceilings, now).reason
+        if not reason or runs.any_admitted(tx, now):
+            return ""
+    return f"{left[RunState.PENDING]} targets wait: {reason}"
+
+
+def _give_back(services: Services, workers: list[str]) -> None:
+    """Workers that were stopped hold no run any more: what they had is another's to take at once."""
+    with services.database.reading() as tx:
+        held = [run for worker in workers for run in runs.held_by(tx, worker)]
+    for run in held:
+        reclaim(services, run, "the worker was stopped", counts=False)

@@ -1,0 +1,39 @@
+"""worker, scheduler: the processes of a Procfile."""
+
+from __future__ import annotations
+
+import click
+
+from bot.cli.common import load
+from bot.config import Settings, assemble
+
+
+@click.command(
+    epilog="""\b
+Example:
+  whimbrel worker -n 4"""
+)
+@click.option("-n", "count", default=1, show_default=True, type=click.IntRange(1, 256), help="How many processes.")
+def worker(count: int) -> None:
+    """Take jobs from the queue and attempt them, until SIGTERM; it then finishes what it has begun."""
+    from bot.queue.pool import run_workers
+
+    settings = Settings.from_environment()
+    with assemble(settings):
+        pass  # the database is made and current before the first worker asks for it
+    run_workers(count)
+
+
+@click.command()
+def scheduler() -> None:
+    """Dispatch what is due, take back what was lost, follow pull requests; until SIGTERM. Several may run."""
+    from bot.queue.connection import connect
+    from bot.queue.jobs import JobQueue
+    from bot.queue.server import redis_server
+    from bot.scheduler import Scheduler, stop_on_signals
+
+    settings = Settings.from_environment()
+    stop = stop_on_signals()
+    with assemble(settings) as services, redis_server(settings.home, settings.redis_url) as url:
+        orgs = list(load(settings).orgs.values())
+        Scheduler(services, JobQueue(connect(url)), orgs).forever(stop)

@@ -1,0 +1,144 @@
+"""status, runs, show, quota."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bot.cli import tables
+from bot.cli.common import as_json, console, print_json
+from bot.config import Settings, assemble
+from bot.domain.money import decimal_usd
+from bot.errors import NotFound
+from bot.services import Services
+from bot.store import campaigns, ledger, records, reports
+from bot.store import runs as store_runs
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  whimbrel status
+  whimbrel status c0ffee1234 --json | jq .outcomes"""
+)
+@click.argument("campaign", required=False)
+@as_json
+def status(campaign: str | None, as_json: bool) -> None:
+    """One CAMPAIGN, or all of them, the newest first."""
+    with assemble(Settings.from_environment()) as services, services.database.reading() as tx:
+        wanted = campaigns.recent(tx) if campaign is None else [campaigns.get(tx, campaign)]
+        found = [reports.campaign_status(tx, each) for each in wanted]
+    if as_json:
+        print_json(found if campaign is None else found[0])
+    elif campaign is None:
+        console().print(tables.campaigns_table(found))
+    else:
+        console().print(tables.status_panel(found[0]))
+
+
+@click.command(
+    epilog="""\b
+Example:
+  whimbrel runs c0ffee1234 --json | jq '.[] | select(.outcome == "failed")'"""
+)
+@click.argument("campaign")
+@as_json
+def runs(campaign: str, as_json: bool) -> None:
+    """Every run of a CAMPAIGN: outcome and reason, pull request, cost, time."""
+    with assemble(Settings.from_environment()) as services, services.database.reading() as tx:
+        campaigns.get(tx, campaign)
+        found = reports.campaign_runs(tx, campaign)
+    if as_json:
+        print_json(found)
+    else:
+        console().print(tables.runs_table(found))
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  whimbrel show c0ffee1234-3
+  whimbrel show c0ffee1234-3 --transcript"""
+)
+@click.argument("run")
+@click.option("--transcript", is_flag=True, help="Print the transcript of the agent's session, one JSON object a line.")
+@as_json
+def show(run: str, transcript: bool, as_json: bool) -> None:
+    """One RUN: its timeline, diff, checks, transcript and cost."""
+    with assemble(Settings.from_environment()) as services:
+        found = details(services, run)
+    if transcript:
+        click.echo("".join(found["artifacts"].get("transcript", ["there is no transcript: no agent was asked\n"])), nl=False)
+    elif as_json:
+        print_json(found)
+    else:
+        tables.print_run(console(), found)
+
+
+@click.command()
+@click.argument("org", required=False)
+@as_json
+def quota(org: str | None, as_json: bool) -> None:
+    """What each ORG may spend in a month, has spent, and holds reserved."""
+    with assemble(Settings.from_environment()) as services, services.database.reading() as tx:
+        found = reports.quotas(tx, org)
+    if as_json:
+        print_json(found)
+    else:
+        console().print(tables.quota_table(found))
+
+
+def details(services: Services, run_id: str) -> dict[str, Any]:
+    """Everything that is known of a run, JSON-ready; artifacts by kind, each a list of texts. Raises NotFound."""
+    with services.database.reading() as tx:
+        row = reports.run(tx, run_id)
+        if row is None:
+            store_runs.get(tx, run_id)
+            raise NotFound(f"there is no run {run_id}")
+        timeline = records.entries_of_run(tx, run_id)
+        attempts = records.attempts_of(tx, run_id)
+        artifacts = records.artifacts_of(tx, run_id)
+        requests = ledger.requests_of_run(tx, run_id)
+    texts: dict[str, list[str]] = {}
+    for artifact in artifacts:
+        texts.setdefault(artifact.kind, []).append(_read(services.artifacts / artifact.file))
+    return {
+        "run": row,
+        "timeline": [
+            {"at": e.at.isoformat(), "attempt": e.fence, "stage": e.stage, "message": e.message, **e.data} for e in timeline
+        ],
+        "attempts": [
+            {
+                "attempt": a.fence,
+                "worker": a.worker,
+                "base": a.base_head,
+                "commit": a.commit,
+                "verdict": a.verdict,
+                "outcome": a.outcome,
+                "reason": a.reason,
+                "started_at": a.started_at.isoformat(),
+                "ended_at": a.ended_at.isoformat() if a.ended_at else None,
+            }
+            for a in attempts
+        ],
+        "requests": [
+            {
+                "model": r.model,
+                "tokens": r.tokens,
+                "cost_usd": decimal_usd(r.cost),
+                "estimated": r.estimated,
+                "latency_ms": r.latency_ms,
+            }
+            for r in requests
+        ],
+        "artifacts": texts,
+    }
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return f"{file} is gone\n"

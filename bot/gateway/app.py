@@ -1,0 +1,57 @@
+"""The gateway as an ASGI application: two paths are cleaned and forwarded, everything else is answered here."""
+
+from __future__ import annotations
+
+import logging
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from bot.gateway.answers import STOP, Refusal, error_answer
+from bot.gateway.forwarder import COUNT_TOKENS, MESSAGES, Forwarder
+
+log = logging.getLogger(__name__)
+
+
+def build_app(forwarder: Forwarder) -> Starlette:
+    """Query strings are dropped: Claude Code sends `?beta=true`."""
+    app = Starlette(
+        routes=[
+            Route(MESSAGES, forwarder.messages, methods=["POST"]),
+            Route(COUNT_TOKENS, forwarder.count_tokens, methods=["POST"]),
+        ],
+        exception_handlers={
+            Refusal: _refused,
+            HTTPException: _not_served,
+            ClientDisconnect: _gone,
+            Exception: _unexpected,
+        },
+    )
+    app.router.redirect_slashes = False
+    return app
+
+
+def _refused(_: Request, refusal: Exception) -> Response:
+    assert isinstance(refusal, Refusal)
+    return refusal.response
+
+
+def _not_served(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return error_answer(404, "not_found_error", f"{request.url.path[:200]} is not served here", STOP)
+    return error_answer(error.status_code, "invalid_request_error", error.detail, error.headers)
+
+
+def _gone(_: Request, __: Exception) -> Response:
+    """The client left before its request was whole: nobody reads this."""
+    return Response(status_code=400)
+
+
+def _unexpected(request: Request, error: Exception) -> Response:
+    """Nothing more is forwarded, and a reservation that is still open is settled at its worst case when the gateway closes."""
+    log.error("the gateway failed at %s", request.url.path, exc_info=error)
+    return error_answer(500, "api_error", "the gateway failed", STOP)

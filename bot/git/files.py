@@ -1,0 +1,112 @@
+"""Files of a checkout that nobody trusts: no link is followed, and nothing outside the tree is read or written.
+
+Every path is walked folder by folder from the tree's own descriptor, so a link swapped in at the last moment is refused too.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from bot.errors import ChangeRefused
+
+MAX_FILE_BYTES = 32 * 1024 * 1024
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def read_file(tree: Path, path: str) -> bytes | None:
+    """The content of the regular file at `path` below `tree`; None where nothing is there.
+
+    Raises ChangeRefused for a path out of the tree, a link on the way or at its end, what is no regular file, and a file
+    of more than MAX_FILE_BYTES.
+    """
+    try:
+        with _parent_of(tree, path, create=False) as (folder, name):
+            return _read(folder, name, path)
+    except FileNotFoundError:
+        return None
+
+
+def write_file(tree: Path, path: str, content: bytes, *, executable: bool | None = None) -> None:
+    """Put a regular file at `path` below `tree`, with the folders that it needs.
+
+    `executable=None` keeps what the file already is; a new one is not executable. The file is made anew, so that a second
+    name of the old one (a hard link) keeps the old content. Raises ChangeRefused as `read_file` does.
+    """
+    with _parent_of(tree, path, create=True) as (folder, name):
+        found = _stat(folder, name)
+        if found is not None:
+            _check_regular(found, path)
+            os.unlink(name, dir_fd=folder)
+        if executable is None:
+            executable = found is not None and bool(found.st_mode & stat.S_IXUSR)
+        with os.fdopen(os.open(name, _CREATE, 0o666, dir_fd=folder), "wb") as file:
+            os.fchmod(file.fileno(), 0o755 if executable else 0o644)
+            file.write(content)
+
+
+def path_parts(path: str) -> list[str]:
+    """The parts of a path below a tree. Raises ChangeRefused for one that leaves it, or that reaches into a `.git`."""
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\0" in path:
+        raise ChangeRefused([f"{path!r} is no path below the repository's root"])
+    if any(part.lower() == ".git" for part in parts):
+        raise ChangeRefused([f"{path!r} is inside git's own folder"])
+    return parts
+
+
+@contextmanager
+def _parent_of(tree: Path, path: str, *, create: bool) -> Iterator[tuple[int, str]]:
+    """The open folder that holds `path`, and the name in it."""
+    *folders, name = path_parts(path)
+    current = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for folder in folders:
+            below = _open_folder(current, folder, path, create=create)
+            os.close(current)
+            current = below
+        yield current, name
+    finally:
+        os.close(current)
+
+
+def _open_folder(parent: int, name: str, path: str, *, create: bool) -> int:
+    if create and _stat(parent, name) is None:
+        os.mkdir(name, 0o755, dir_fd=parent)
+    try:
+        return os.open(name, _FOLDER, dir_fd=parent)
+    except NotADirectoryError as error:
+        raise ChangeRefused([f"{path!r}: {name!r} is a link or a file, not a folder"]) from error
+
+
+def _read(folder: int, name: str, path: str) -> bytes | None:
+    found = _stat(folder, name)
+    if found is None:
+        return None
+    _check_regular(found, path)
+    with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
+        _check_regular(os.fstat(file.fileno()), path)
+        content = file.read(MAX_FILE_BYTES + 1)
+    if len(content) > MAX_FILE_BYTES:
+        raise ChangeRefused([f"{path!r} is larger than {MAX_FILE_BYTES // 1024**2} MB"])
+    return content
+
+
+def _stat(folder: int, name: str) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _check_regular(found: os.stat_result, path: str) -> None:
+    if stat.S_ISLNK(found.st_mode):
+        raise ChangeRefused([f"{path!r} is a link"])
+    if not stat.S_ISREG(found.st_mode):
+        raise ChangeRefused([f"{path!r} is no regular file"])
