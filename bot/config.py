@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.resources
 import importlib.util
-import json
 import os
 import secrets
 import tempfile
@@ -14,15 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from limits.storage import MemoryStorage
+
 from bot.clock import SystemClock
 from bot.domain.policies import ClaudeStep, CommandStep, OrgPolicy, TemplateStep
 from bot.engines.claude_code import ClaudeEngine
 from bot.engines.command import CommandEngine
 from bot.engines.template import TemplateEngine
 from bot.errors import ConfigurationError
-from bot.gateway.governor import Governor
+from bot.gateway.governor import Governor, shared_storage
 from bot.gateway.prices import load_prices
-from bot.gateway.server import Gateway, Upstream
+from bot.gateway.server import Gateway
+from bot.gateway.upstream import Upstream
 from bot.hosts.local import LocalHost
 from bot.ports import Engine, Host, StepContext
 from bot.rendering import Renderer
@@ -162,13 +164,13 @@ def _services(settings: Settings, database: Database) -> Services:
         def open_gateway(models: frozenset[str], context: StepContext) -> contextlib.AbstractContextManager[Gateway]:
             if not settings.api_key:
                 raise ConfigurationError("there is no key for the model", mend="set ANTHROPIC_API_KEY for the worker")
-            quota = campaign.org_policy.quota
             return Gateway(
                 socket_path=context.workspace.scratch.parent / "api" / "api.sock",
                 upstream=Upstream(settings.upstream, settings.api_key),
                 models=models,
                 meter=LedgerMeter(database, accounts, clock),
                 prices=load_prices(settings.prices),
+                governor=_governor(settings, campaign.org_policy, context.remaining_seconds()),
                 on_request=context.emit,
             )
 
@@ -188,6 +190,17 @@ def _services(settings: Settings, database: Database) -> Services:
         host=host_of,
         renderer=renderer,
         engines=engines,
+    )
+
+
+def _governor(settings: Settings, org: OrgPolicy, patience_seconds: float) -> Governor:
+    """The org's speed limits, counted in Redis for all workers; a preview, which has no Redis, counts for itself."""
+    return Governor(
+        shared_storage(settings.redis_url) if settings.redis_url else MemoryStorage(),
+        org.org,
+        requests_per_minute=org.quota.requests_per_minute,
+        tokens_per_hour=org.quota.tokens_per_hour,
+        max_wait_seconds=patience_seconds,
     )
 
 

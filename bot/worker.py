@@ -45,6 +45,7 @@ def main() -> None:
     with assemble(settings) as services:
         discard_leftovers(services)
     with redis_server(settings.home, settings.redis_url) as url:
+        os.environ["REDIS_URL"] = url  # for the processes forked for a job: speed limits are counted there
         WhimbrelWorker(connect(url), hand_back).serve()
 
 

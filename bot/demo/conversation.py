@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 _REMINDERS_AT_THE_END = re.compile(r"\s*(?:<system-reminder>(?:(?!<system-reminder>).)*</system-reminder>\s*)+\Z", re.DOTALL)
-_LINE_NUMBER = re.compile(r"^ *\d+[\t→]", re.MULTILINE)
+# The last line is a number alone, when the file ends with a line feed.
+_LINE_NUMBER = re.compile(r"^ *\d+(?:[\t→]|$)", re.MULTILINE)
 _DIRECTORY = re.compile(r"Primary working directory: (\S+)")
 
 

@@ -101,7 +101,7 @@ def _build(folder: Path, org: str, wanted: DemoRepository, comply: Comply, canar
 
 
 def _install(built: Path, folder: Path, wanted: DemoRepository) -> None:
-    """The repository itself moves last: where it is, all of it is. Metadata without one is left from a build that was cut off."""
+    """The repository itself moves last: where it is, all of it is. Metadata alone is what a build that was cut off left."""
     meta = _meta(folder, wanted)
     if meta.exists():
         shutil.rmtree(meta)
@@ -142,7 +142,7 @@ def _commit(repository: pygit2.Repository, commit: Commit) -> None:
     for file in commit.files:
         index.add(pygit2.IndexEntry(file.path, repository.create_blob(file.content or b""), BLOB_MODES[file.mode]))
     author = pygit2.Signature(commit.author, f"{commit.author.split()[0].lower()}@acme.example", int(commit.at.timestamp()), 0)
-    branch = repository.references["HEAD"].target
+    branch = str(repository.references["HEAD"].target)
     repository.create_commit(branch, author, author, f"{commit.subject}\n", index.write_tree(repository), parents)
 
 

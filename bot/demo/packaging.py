@@ -78,15 +78,15 @@ def migrated(setup_py: str, setup_cfg: str = "", *, template: str = "", existing
     document: Table = {
         "build-system": wanted.get("build-system") or kept.get("build-system") or _BUILD_SYSTEM,
         "project": {**_defaults(wanted.get("project", {})), **project, **kept.get("project", {})},
-        "tool": {**wanted.get("tool", {}), **_tools(cfg), **kept.get("tool", {})},
     }
+    tool = {**wanted.get("tool", {}), **_tools(cfg), **kept.get("tool", {})}
     if not isinstance(document["project"].get("name"), str):
         raise Unreadable("neither setup.py nor setup.cfg says the project's name in so many words")
     if setuptools and "setuptools" in document["build-system"]["build-backend"]:
-        document["tool"]["setuptools"] = {**setuptools, **document["tool"].get("setuptools", {})}
+        tool["setuptools"] = {**setuptools, **tool.get("setuptools", {})}
     return Migrated(
         name=document["project"]["name"],
-        pyproject=toml(document),
+        pyproject=toml({**document, "tool": tool} if tool else document),
         flake8=_section_text(cfg, "flake8"),
         lost=tuple(name for name in cfg.sections() if not _ABSORBED.fullmatch(name) and name not in {*_TOOLS, "flake8"}),
     )
@@ -181,7 +181,10 @@ def _files_in(node: ast.AST, names: dict[str, ast.AST]) -> Iterator[str]:
 
 def _read_cfg(text: str) -> configparser.ConfigParser:
     parser = configparser.ConfigParser(interpolation=None)
-    parser.read_string(text)
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        raise Unreadable(f"setup.cfg cannot be read: {error}") from error
     return parser
 
 

@@ -141,7 +141,8 @@ class ScriptedModel:
 
 
 async def _authenticated_body(request: Request) -> tuple[str, dict[str, Any]]:
-    api_key = request.headers.get("x-api-key")
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    api_key = request.headers.get("x-api-key") or bearer
     if not api_key:
         raise HTTPException(401, "x-api-key header is required")
     if "anthropic-version" not in request.headers:

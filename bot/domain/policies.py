@@ -5,21 +5,81 @@ Unknown keys are refused. Reading a file, and saying where in it something is wr
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+import pathspec
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    StringConstraints,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from bot.domain.money import MicroUsd, micro_usd
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
+T = TypeVar("T")
+
+
+def path_rules(patterns: Sequence[str]) -> pathspec.PathSpec[Any]:
+    """Patterns written as in .gitignore; the last one that matches a path, or a folder that it is in, decides.
+
+    Not git's own rule (pathspec's GitIgnoreSpec): there, a pattern that shuts out a folder lets through the files in it
+    which an earlier pattern had named, and `["**", "!secrets/"]` would admit secrets/key. Raises ValueError.
+    """
+    return pathspec.PathSpec.from_lines("gitignore", patterns)
+
+
+def _name(value: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
+        raise ValueError(f"{value!r} is no name: up to 63 of a-z, 0-9 and `-`, and the first is no `-`")
+    return value
+
+
+def _relative_path(value: str) -> str:
+    if value.startswith("/") or ".." in value.split("/") or "\0" in value:
+        raise ValueError(f"{value!r} is no path below the root: no leading `/`, no `..`")
+    return value
+
+
+def _pattern(value: str) -> str:
+    if not value.strip() or value.startswith("#"):
+        raise ValueError(f"{value!r} matches nothing; patterns are written as in .gitignore")
+    path_rules([value])
+    return value
+
+
+def _unnegated(value: str) -> str:
+    if value.startswith("!"):
+        raise ValueError(f"{value!r} would take back what others exclude; a repository can only exclude")
+    return value
+
+
+def _unique(values: list[T]) -> list[T]:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            raise ValueError(f"{value!r} is there twice")
+    return values
+
+
+Name = Annotated[str, AfterValidator(_name)]
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=13, decimal_places=6)]
-RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_relative_path)]
+Pattern = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_pattern)]
+Text = Annotated[str, StringConstraints(min_length=1)]
+Minutes = Annotated[float, Field(gt=0, le=720)]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 # --- the operator's: policies/orgs/NAME.yaml ---
@@ -56,15 +116,29 @@ class MayTrigger(Strict):
 
 
 class OrgPolicy(Strict):
-    org: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
-    host: Annotated[str, StringConstraints(pattern=r"^local:.+")]
+    org: str
+    host: str
     """`local:FOLDER`: a folder of org folders of bare repositories. A relative one is relative to the working directory."""
     timezone: str = "UTC"
     quota: Quota
     ceilings: Ceilings = Ceilings()
     may_trigger: MayTrigger = MayTrigger()
-    campaigns: list[Name] = []
+    campaigns: Annotated[list[Name], AfterValidator(_unique)] = []
     """The campaign policies that may run on this org."""
+
+    @field_validator("org")
+    @classmethod
+    def _one_folder(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+            raise ValueError(f"{value!r} is no org: letters, digits, `.`, `_` and `-`, and the first is a letter or digit")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _local(cls, value: str) -> str:
+        if not value.removeprefix("local:") or not value.startswith("local:"):
+            raise ValueError(f"{value!r} is not offered yet: a host is `local:FOLDER`")
+        return value
 
     @field_validator("timezone")
     @classmethod
@@ -80,32 +154,44 @@ class OrgPolicy(Strict):
 
 
 class TopicSelection(Strict):
-    any: list[str] = []
-    none: list[str] = []
+    any: list[Text] = []
+    none: list[Text] = []
 
 
 class FileSelection(Strict):
-    """Paths from the repository's root, or globs (`**/setup.py`)."""
+    """Files by their path from the repository's root, globs (`**/setup.py`), or folders with something in them (`docs/`)."""
 
     exist: list[RelativePath] = []
     absent: list[RelativePath] = []
 
 
 class Selection(Strict):
-    include: list[str] = ["*"]
-    exclude: list[str] = []
+    """Which repositories of the org are targets. Names, topics and languages are compared without regard to case."""
+
+    include: list[Text] = ["*"]
+    """Globs on the name below the org; one must match."""
+    exclude: list[Text] = []
     topics: TopicSelection = TopicSelection()
-    languages: list[str] = []
+    languages: list[Text] = []
+    """One must be among the repository's; none means any."""
     archived: bool = False
     forks: bool = False
     max_size_mb: Annotated[int, Field(ge=1)] = 500
     files: FileSelection = FileSelection()
 
 
-class CommandStep(Strict):
-    """A command in the sandbox; the attempt fails unless it exits with 0."""
+class ShellCommand(Strict):
+    run: Text
+    """For bash: a pipeline's status is that of its last command that failed, and the first failing command ends it."""
 
-    run: Annotated[str, StringConstraints(min_length=1)]
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """As CI systems start it: no start-up file, and a failure anywhere is a failure (`-eo pipefail`)."""
+        return ("/bin/bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", self.run)
+
+
+class CommandStep(ShellCommand):
+    """A command in the sandbox; the attempt fails unless it exits with 0."""
 
 
 class TemplateStep(Strict):
@@ -119,16 +205,16 @@ class TemplateStep(Strict):
 class ClaudeStep(Strict):
     """Headless Claude Code in the sandbox."""
 
-    claude: Annotated[str, StringConstraints(min_length=1)] = ""
+    claude: RelativePath = ""
     """A prompt template's path below templates/."""
-    prompt: str = ""
-    """The prompt itself, in place of `claude:`."""
+    prompt: Text = ""
+    """The prompt itself (a template too), in place of `claude:`."""
     template: RelativePath | None = None
     """With `to`: make sure that the file exists and follows this template."""
     to: RelativePath | None = None
     files: list[RelativePath] = []
     """What it should look at first."""
-    model: str = "claude-sonnet-4-5"
+    model: Text = "claude-sonnet-4-5"
     max_turns: Annotated[int, Field(ge=1, le=500)] = 40
     tools: list[Literal["Bash", "Edit", "Read", "Write", "Glob", "Grep"]] = [
         "Bash",
@@ -151,23 +237,42 @@ class ClaudeStep(Strict):
 Step = CommandStep | TemplateStep | ClaudeStep
 
 
-class Check(Strict):
-    run: Annotated[str, StringConstraints(min_length=1)]
+def _kind_of_step(value: Any) -> str | None:
+    """By the key that makes it one, so that what else is wrong is said about that kind alone."""
+    keys = value.keys() if isinstance(value, dict) else getattr(value, "model_fields_set", ())
+    if "claude" in keys or "prompt" in keys:
+        return "Claude step"
+    if "run" in keys:
+        return "command step"
+    return "template step" if "template" in keys else None
+
+
+AnyStep = Annotated[
+    Annotated[CommandStep, Tag("command step")]
+    | Annotated[TemplateStep, Tag("template step")]
+    | Annotated[ClaudeStep, Tag("Claude step")],
+    Discriminator(_kind_of_step),
+]
+
+
+class Check(ShellCommand):
+    """A command in a new sandbox, on the base with the change in it; the change is rejected unless it exits with 0."""
 
 
 class PullRequestPolicy(Strict):
     title: RelativePath = "pull_request/title.md.j2"
     body: RelativePath = "pull_request/body.md.j2"
-    branch: Annotated[str, StringConstraints(min_length=1)] = "whimbrel/{{ policy }}"
-    labels: list[str] = ["whimbrel"]
+    branch: Text = "whimbrel/{{ policy }}"
+    """A template itself."""
+    labels: list[Text] = ["whimbrel"]
     draft: bool = False
-    reviewers: Literal["codeowners"] | list[str] = "codeowners"
+    reviewers: Literal["codeowners"] | list[Text] = "codeowners"
 
 
 class Limits(Strict):
     """What one attempt's sandbox may use."""
 
-    timeout_minutes: Annotated[float, Field(gt=0, le=720)] = 20
+    timeout_minutes: Minutes = 20
     memory_mb: Annotated[int, Field(ge=64)] = 4096
     cpus: Annotated[float, Field(gt=0)] = 2
     processes: Annotated[int, Field(ge=8)] = 256
@@ -192,15 +297,31 @@ class CampaignPolicy(Strict):
     name: Name
     description: Annotated[str, StringConstraints(min_length=1, max_length=500)]
     select: Selection = Selection()
-    paths: list[str] = ["**"]
-    """What the changeset may touch, as gitignore patterns; a change outside is refused."""
+    paths: list[Pattern] = ["**"]
+    """What the changeset may touch, as `path_rules`; a change outside is refused."""
     variables: dict[str, str | int | bool] = {}
     """Values that templates see as `vars.NAME`."""
-    steps: Annotated[list[Step], Field(min_length=1)]
+    steps: Annotated[list[AnyStep], Field(min_length=1)]
     checks: list[Check] = []
     pull_request: PullRequestPolicy = PullRequestPolicy()
     limits: Limits = Limits()
     budget: Budget = Budget()
+
+    @model_validator(mode="after")
+    def _one_block_a_file(self) -> CampaignPolicy:
+        blocks = [step.to for step in self.steps if isinstance(step, TemplateStep) and step.mode == "block"]
+        for to in blocks:
+            if blocks.count(to) > 1:
+                raise ValueError(f"two steps with `mode: block` write to {to}; a policy has one block in a file")
+        return self
+
+    @property
+    def templates(self) -> tuple[str, ...]:
+        """Every template that the policy names, by its path below templates/, sorted."""
+        steps = [step for step in self.steps if not isinstance(step, CommandStep)]
+        prompts = [step.claude for step in steps if isinstance(step, ClaudeStep)]
+        named = {*(step.template for step in steps), *prompts, self.pull_request.title, self.pull_request.body}
+        return tuple(sorted(path for path in named if path))
 
     @property
     def uses_model(self) -> bool:
@@ -219,7 +340,7 @@ class RepositoryBudget(Strict):
 
 
 class RepositoryLimits(Strict):
-    timeout_minutes: Annotated[float, Field(gt=0)] | None = None
+    timeout_minutes: Minutes | None = None
 
 
 class RepositoryPolicy(Strict):
@@ -227,8 +348,9 @@ class RepositoryPolicy(Strict):
 
     enabled: bool = True
     campaigns: dict[str, bool] = {}
-    exclude_paths: list[str] = []
-    """Paths that no changeset may touch, as gitignore patterns."""
+    """By the name of a campaign policy: false opts out of it."""
+    exclude_paths: list[Annotated[Pattern, AfterValidator(_unnegated)]] = []
+    """What no changeset may touch, as `path_rules`."""
     budget: RepositoryBudget = RepositoryBudget()
     limits: RepositoryLimits = RepositoryLimits()
 

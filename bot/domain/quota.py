@@ -23,9 +23,6 @@ class Account:
         """What may still be reserved; 0 where a cap was lowered below what is spent."""
         return MicroUsd(max(0, self.cap - self.spent - self.reserved))
 
-    def admits(self, amount: MicroUsd) -> bool:
-        return self.spent + self.reserved + amount <= self.cap
-
     def refusal(self, asked: MicroUsd) -> str:
         """Why `asked` is refused, with all the figures."""
         name = f"{self.scope} {self.key}" + (f" ({self.period})" if self.period else "")

@@ -9,7 +9,8 @@ from typing import Any
 
 REDACTED = "[redacted]"
 MAX_DEPTH = 100
-
+# Between a name and its value, in headers, JSON and settings files.
+_GAP = r"[\s:=\"'\\]{1,5}"
 _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, flags), replacement)
     for pattern, replacement, flags in (
@@ -27,10 +28,10 @@ _SECRETS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"github_pat_\w+", REDACTED, re.ASCII),
         (r"gl(?:pat|oas|dt|rt|rtr|cbt|ptt|ft|imt|agent|soat|ffct)-[\w-]+(?:\.[\w-]+)*", REDACTED, re.ASCII),
         (r"(?:AKIA|ASIA)[A-Z0-9]{16}", REDACTED, re.ASCII),
-        (r"(aws_secret_access_key\W{1,5})[A-Za-z0-9/+=]{40}", rf"\1{REDACTED}", re.IGNORECASE),
-        (r"(\bauthorization\W{1,5}(?:bearer|basic|token)\s+)[^\s\"'\\]+", rf"\1{REDACTED}", re.IGNORECASE),
+        (rf"(aws_secret_access_key{_GAP})[A-Za-z0-9/+=]{{40}}", rf"\1{REDACTED}", re.IGNORECASE),
+        (rf"(\bauthorization{_GAP}(?:bearer|basic|token)\s+)[^\s\"'\\]+", rf"\1{REDACTED}", re.IGNORECASE),
         (r"(\bbearer\s+)[\w.~+/=-]{12,}", rf"\1{REDACTED}", re.IGNORECASE | re.ASCII),
-        (r"(\b(?:x-api-key|private-token|job-token)\W{1,5})[\w.~+/=-]+", rf"\1{REDACTED}", re.IGNORECASE | re.ASCII),
+        (rf"(\b(?:x-api-key|private-token|job-token){_GAP})[\w.~+/=-]+", rf"\1{REDACTED}", re.IGNORECASE | re.ASCII),
         (r"(://[^/\s:@]{0,200}:)[^/\s@]{1,500}(?=@)", rf"\1{REDACTED}", 0),
     )
 )

@@ -55,6 +55,7 @@ IMAGE_TOKENS = 5_000
 """More than any model takes for one image (4,784, after scaling down)."""
 OVERHEAD_TOKENS = 4_096
 """More than the API adds of its own: the prompt that explains tools has less than 1,000 tokens."""
+SLICE = 65_536
 
 
 class _Part(BaseModel):
@@ -301,9 +302,17 @@ def _prompt_bound(forwarded: bytes, blocks: list[_Part]) -> int | None:
     """A token covers at least a byte of text, also of text that a tokenizer has normalised (NFKC makes some text longer)."""
     if any(isinstance(block, DocumentBlock) for block in blocks):
         return None
-    normalised = unicodedata.normalize("NFKC", forwarded.decode()).encode()
     images = sum(isinstance(block, ImageBlock) for block in blocks)
-    return max(len(forwarded), len(normalised)) + images * IMAGE_TOKENS + OVERHEAD_TOKENS
+    return max(len(forwarded), _normalised_size(forwarded)) + images * IMAGE_TOKENS + OVERHEAD_TOKENS
+
+
+def _normalised_size(text: bytes) -> int:
+    """In slices: one character can become 33 bytes, and what is sent here may be chosen to fill the memory."""
+    if text.isascii():
+        return len(text)
+    decoded = text.decode()
+    slices = (decoded[start : start + SLICE] for start in range(0, len(decoded), SLICE))
+    return sum(len(unicodedata.normalize("NFKC", part).encode()) for part in slices)
 
 
 def _output_bound(request: Prompt) -> int:

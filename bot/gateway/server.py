@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from pathlib import Path
 from threading import Event, Thread
@@ -15,15 +16,13 @@ from starlette.applications import Starlette
 from bot.domain.money import MicroUsd
 from bot.domain.prices import PriceTable
 from bot.domain.usage import Usage
-from bot.errors import ConfigurationError, QuotaRefused
+from bot.errors import QuotaRefused
 from bot.gateway.app import build_app
 from bot.gateway.charges import Charges
 from bot.gateway.forwarder import Forwarder, Rules
 from bot.gateway.governor import Governor
 from bot.gateway.upstream import Upstream
 from bot.ports import Emit, Meter
-
-LONGEST_SOCKET_PATH = 107
 
 
 class _Server(uvicorn.Server):
@@ -81,7 +80,7 @@ class Gateway:
         self._thread = Thread(target=self._run, name="gateway", daemon=True)
 
     def __enter__(self) -> Self:
-        """Raises ConfigurationError for a path that is too long for a socket, OSError where it cannot be made."""
+        """Raises OSError where the socket cannot be made."""
         self._listener = _listen(self._socket_path)
         self._thread.start()
         self._server.ready.wait()
@@ -133,15 +132,16 @@ class Gateway:
 
 def _listen(path: Path) -> socket.socket:
     """A socket of mode 0600 in a folder of mode 0700. One that a killed attempt left there is replaced."""
-    if len(str(path).encode()) > LONGEST_SOCKET_PATH:
-        raise ConfigurationError(
-            f"the path of a socket has at most {LONGEST_SOCKET_PATH} bytes: {path}", mend="move WHIMBREL_HOME to a shorter path"
-        )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.chmod(0o700)
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    listener.bind(str(path))
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Through the folder's descriptor: a socket's own path may have 107 bytes only, and a home lies where it lies.
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
     path.chmod(0o600)
     listener.listen(64)
     return listener

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bot.errors import ChangeRefused
+from bot.git.names import is_dot_git
 
 MAX_FILE_BYTES = 32 * 1024 * 1024
 
@@ -27,7 +28,7 @@ def read_file(tree: Path, path: str) -> bytes | None:
     of more than MAX_FILE_BYTES.
     """
     try:
-        with _parent_of(tree, path, create=False) as (folder, name):
+        with parent_of(tree, path, create=False) as (folder, name):
             return _read(folder, name, path)
     except FileNotFoundError:
         return None
@@ -39,7 +40,7 @@ def write_file(tree: Path, path: str, content: bytes, *, executable: bool | None
     `executable=None` keeps what the file already is; a new one is not executable. The file is made anew, so that a second
     name of the old one (a hard link) keeps the old content. Raises ChangeRefused as `read_file` does.
     """
-    with _parent_of(tree, path, create=True) as (folder, name):
+    with parent_of(tree, path, create=True) as (folder, name):
         found = _stat(folder, name)
         if found is not None:
             _check_regular(found, path)
@@ -56,13 +57,23 @@ def path_parts(path: str) -> list[str]:
     parts = path.split("/")
     if any(part in ("", ".", "..") for part in parts) or "\0" in path:
         raise ChangeRefused([f"{path!r} is no path below the repository's root"])
-    if any(part.lower() == ".git" for part in parts):
+    if any(map(is_dot_git, parts)):
         raise ChangeRefused([f"{path!r} is inside git's own folder"])
     return parts
 
 
 @contextmanager
-def _parent_of(tree: Path, path: str, *, create: bool) -> Iterator[tuple[int, str]]:
+def open_folder(tree: Path, path: str) -> Iterator[int]:
+    """The folder at `path` below `tree` ("" is the tree itself). One that its owner may not use is opened up to him first."""
+    with _final_folder(tree, path) as descriptor:
+        mode = os.fstat(descriptor).st_mode
+        if mode & stat.S_IRWXU != stat.S_IRWXU:
+            os.fchmod(descriptor, stat.S_IMODE(mode) | stat.S_IRWXU)
+        yield descriptor
+
+
+@contextmanager
+def parent_of(tree: Path, path: str, *, create: bool) -> Iterator[tuple[int, str]]:
     """The open folder that holds `path`, and the name in it."""
     *folders, name = path_parts(path)
     current = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -74,6 +85,32 @@ def _parent_of(tree: Path, path: str, *, create: bool) -> Iterator[tuple[int, st
         yield current, name
     finally:
         os.close(current)
+
+
+@contextmanager
+def _final_folder(tree: Path, path: str) -> Iterator[int]:
+    if not path:
+        descriptor = os.open(tree, _FOLDER)
+    else:
+        with parent_of(tree, path, create=False) as (parent, name):
+            descriptor = open_unlocked(parent, name, _FOLDER)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_unlocked(parent: int, name: str, flags: int) -> int:
+    """Open a file or folder, never a link; where its mode does not let its owner in, the mode is changed first."""
+    try:
+        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=parent)
+    except PermissionError:
+        handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{handle}", stat.S_IMODE(os.fstat(handle).st_mode) | stat.S_IRWXU)
+    finally:
+        os.close(handle)
+    return os.open(name, flags | os.O_NOFOLLOW, dir_fd=parent)
 
 
 def _open_folder(parent: int, name: str, path: str, *, create: bool) -> int:

@@ -12,12 +12,14 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
+from bot.errors import ConfigurationError
 from bot.ports import Clock
+from bot.store.database import upsert
 from bot.store.schema import audit_events, audit_heads
 
 GENESIS = "0" * 64
@@ -25,9 +27,13 @@ GENESIS = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class AuditKey:
-    """The operator's secret. Losing it loses the proof, not the trail."""
+    """The operator's secret. Losing it loses the proof, not the trail. Raises ConfigurationError for an empty one."""
 
     secret: bytes
+
+    def __post_init__(self) -> None:
+        if not self.secret:
+            raise ConfigurationError("the audit key is empty", mend="set WHIMBREL_AUDIT_KEY to a long random text")
 
     def __repr__(self) -> str:
         return "AuditKey(…)"
@@ -71,11 +77,11 @@ def append(
         "seq": previous.seq + 1,
         "audit_id": secrets.token_hex(16),
         "at": clock.now(),
-        "actor": actor,
+        "actor": _storable(actor),
         "action": action,
-        "subject": subject,
-        "reason": reason,
-        "details": json.dumps(details or {}, sort_keys=True, ensure_ascii=False),
+        "subject": _storable(subject),
+        "reason": _storable(reason),
+        "details": json.dumps(details or {}, sort_keys=True),
         "previous": previous.mac,
     }
     mac = _mac(key, event)
@@ -96,28 +102,21 @@ def orgs(tx: Connection) -> list[str]:
 
 
 def verify(tx: Connection, key: AuditKey, org: str, *, known: Head | None = None) -> Broken | None:
-    """Walk the org's chain from its start; None when it holds, and reaches `known`, a head that was logged earlier."""
-    mac, seq = GENESIS, 0
-    reached = known is None or known.seq == 0
-    for row in _rows(tx, org):
-        seq += 1
-        if row.seq != seq:
-            return Broken(seq, f"event {seq} is missing: the next one is {row.seq}")
-        if row.previous != mac:
-            return Broken(seq, f"event {seq} does not follow event {seq - 1}: one of them was moved, altered or replaced")
-        if not hmac.compare_digest(_mac(key, row._mapping), row.mac):
-            return Broken(seq, f"event {seq} was altered, or another key was used")
-        mac = row.mac
-        if known is not None and known.seq == seq:
-            if not hmac.compare_digest(known.mac, mac):
-                return Broken(seq, f"event {seq} is not the one that the given head names: the chain was rewritten")
-            reached = True
-    end = head(tx, org)
-    if end != Head(seq, mac):
-        return Broken(seq + 1, f"the chain ends at event {seq}, its stored head says {end.seq}: the tail was cut")
-    if not reached and known is not None:
-        return Broken(seq + 1, f"the chain ends at event {seq}, the given head is {known.seq}: the tail was cut")
-    return None
+    """Walk the org's chain from its start; None when it holds, and reaches `known`, a head that was logged earlier.
+
+    `tx` is a `Database.reading`: one snapshot, so that what is appended meanwhile does not look like a break.
+    """
+    last = Head(0, GENESIS)
+    try:
+        for row in _rows(tx, org):
+            problem = _problem(key, row, last, known)
+            if problem:
+                return Broken(last.seq + 1, problem)
+            last = Head(row.seq, row.mac)
+    except (TypeError, ValueError):
+        return Broken(last.seq + 1, f"an event after event {last.seq} was altered: it holds what was never written")
+    problem = _end_problem(last, head(tx, org), known)
+    return Broken(last.seq + 1, problem) if problem else None
 
 
 def events(tx: Connection, org: str) -> Iterator[dict[str, Any]]:
@@ -132,26 +131,45 @@ def _rows(tx: Connection, org: str) -> Iterator[Row[tuple[Any, ...]]]:
     yield from tx.execute(ordered.execution_options(yield_per=1000))
 
 
-def _lock_head(tx: Connection, org: str) -> Head:
-    wanted = select(audit_heads).where(audit_heads.c.org == org).with_for_update()
-    found = tx.execute(wanted).one_or_none()
-    if found is None:
-        first = {"org": org, "seq": 0, "mac": GENESIS}
-        if tx.dialect.name == "postgresql":
-            from sqlalchemy.dialects.postgresql import insert as upsert
+def _problem(key: AuditKey, row: Row[tuple[Any, ...]], last: Head, known: Head | None) -> str | None:
+    """Why the event of `row` cannot be the one that follows `last`, or cannot be the one that `known` names."""
+    due = last.seq + 1
+    if row.seq != due:
+        return f"event {due} is missing: the next one is {row.seq}"
+    if row.previous != last.mac:
+        return f"event {due} does not follow event {last.seq}: one of them was moved, altered or replaced"
+    if not hmac.compare_digest(_mac(key, row._mapping), row.mac):
+        return f"event {due} was altered, or another key was used"
+    if known is not None and known.seq == due and known.mac != row.mac:
+        return f"event {due} is not the one that the given head names: the chain was rewritten"
+    return None
 
-            tx.execute(upsert(audit_heads).values(first).on_conflict_do_nothing())
-        else:
-            tx.execute(insert(audit_heads).values(first))
-        found = tx.execute(wanted).one()
+
+def _end_problem(last: Head, stored: Head, known: Head | None) -> str | None:
+    if stored.seq > last.seq:
+        return f"the chain ends at event {last.seq}, its stored head says {stored.seq}: the tail was cut"
+    if stored != last:
+        return f"the chain ends at event {last.seq}, its stored head is another one: the head was altered"
+    if known is not None and known.seq > last.seq:
+        return f"the chain ends at event {last.seq}, the given head is {known.seq}: the tail was cut"
+    return None
+
+
+def _lock_head(tx: Connection, org: str) -> Head:
+    tx.execute(upsert(tx, audit_heads).values(org=org, seq=0, mac=GENESIS).on_conflict_do_nothing())
+    found = tx.execute(select(audit_heads).where(audit_heads.c.org == org).with_for_update()).one()
     return Head(found.seq, found.mac)
 
 
+def _storable(text: str) -> str:
+    """Postgres takes neither NUL nor half a surrogate pair, and a file's name or a command's output may have both."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
 def _mac(key: AuditKey, event: Mapping[Any, Any]) -> str:
-    at = event["at"]
     fields = [
-        event["org"], event["seq"], event["audit_id"], at.isoformat() if isinstance(at, datetime) else at,
-        event["actor"], event["action"], event["subject"], event["reason"], event["details"], event["previous"],
+        event["org"], event["seq"], event["audit_id"], event["at"].astimezone(UTC).isoformat(), event["actor"],
+        event["action"], event["subject"], event["reason"], event["details"], event["previous"],
     ]  # fmt: skip
     # A JSON list, not a joined string: no two different events share the bytes that are signed.
-    return hmac.new(key.secret, json.dumps(fields, ensure_ascii=False).encode(), hashlib.sha256).hexdigest()
+    return hmac.new(key.secret, json.dumps(fields).encode(), hashlib.sha256).hexdigest()

@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, and_, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
 
 from bot.domain.money import ZERO, MicroUsd
 from bot.domain.quota import Account
 from bot.domain.usage import Usage
 from bot.errors import QuotaRefused, StoreError
 from bot.ports import Clock
-from bot.store.database import Database
+from bot.store.database import Database, upsert
 from bot.store.schema import accounts, ledger_entries
 
 
@@ -35,24 +35,16 @@ class Accounts:
 
 def ensure_account(tx: Connection, scope: str, key: str, period: str, cap: MicroUsd) -> int:
     """The account's id; made when missing. An existing one takes the new cap: the operator may raise and lower it."""
-    where = and_(accounts.c.scope == scope, accounts.c.key == key, accounts.c.period == period)
-    found = tx.execute(update(accounts).where(where).values(cap=cap).returning(accounts.c.id)).scalar_one_or_none()
-    if found is not None:
-        return int(found)
-    row = {"scope": scope, "key": key, "period": period, "cap": cap, "spent": 0, "reserved": 0}
-    if tx.dialect.name == "postgresql":
-        from sqlalchemy.dialects.postgresql import insert as upsert
-
-        tx.execute(upsert(accounts).values(row).on_conflict_do_nothing())
-    else:
-        tx.execute(insert(accounts).values(row))
-    return int(tx.execute(select(accounts.c.id).where(where)).scalar_one())
+    missing = upsert(tx, accounts).values(_new_account(scope, key, period, cap))
+    unique = (accounts.c.scope, accounts.c.key, accounts.c.period)
+    ensured = missing.on_conflict_do_update(index_elements=unique, set_={"cap": cap}).returning(accounts.c.id)
+    return int(tx.execute(ensured).scalar_one())
 
 
 def open_account(tx: Connection, scope: str, key: str, period: str, cap: MicroUsd) -> int:
     """The account's id; an existing one keeps its cap, a missing one is made with `cap`."""
-    found = account(tx, scope, key, period)
-    return ensure_account(tx, scope, key, period, cap if found is None else found.cap)
+    tx.execute(upsert(tx, accounts).values(_new_account(scope, key, period, cap)).on_conflict_do_nothing())
+    return int(tx.execute(select(accounts.c.id).where(_is(scope, key, period))).scalar_one())
 
 
 def reserve(tx: Connection, charged: Accounts, amount: MicroUsd, *, model: str, clock: Clock) -> int:
@@ -61,6 +53,7 @@ def reserve(tx: Connection, charged: Accounts, amount: MicroUsd, *, model: str, 
     Raises QuotaRefused, with the figures of the first account that has not enough left; the transaction is then to be
     rolled back (leaving `Database.transaction` by the exception does it).
     """
+    _require_amount(amount)
     for account_id in charged:
         held = tx.execute(
             update(accounts)
@@ -68,34 +61,38 @@ def reserve(tx: Connection, charged: Accounts, amount: MicroUsd, *, model: str, 
             .values(reserved=accounts.c.reserved + amount)
         )
         if held.rowcount == 0:
-            account = _account(tx.execute(select(accounts).where(accounts.c.id == account_id)).one())
-            raise QuotaRefused(account.refusal(amount), scope=account.scope)
+            full = _account(tx.execute(select(accounts).where(accounts.c.id == account_id)).one())
+            raise QuotaRefused(full.refusal(amount), scope=full.scope)
     return _append(tx, "reserve", charged, amount, model=model, clock=clock)
 
 
 def settle(
     tx: Connection, reservation: int, cost: MicroUsd, usage: Usage, *, estimated: bool, latency_ms: int, clock: Clock
-) -> None:
-    """Turn a reservation into spend, once: a second settlement of the same reservation changes nothing."""
-    opened = _open_reservation(tx, reservation)
+) -> bool:
+    """Turn a reservation into spend, once; False when it was closed before, and nothing has changed.
+
+    A `cost` above what was reserved is recorded as it is: the money is spent. Raises StoreError for what is no reservation.
+    """
+    _require_amount(cost)
+    opened = _take(tx, reservation)
     if opened is None:
-        return
-    charged = Accounts(opened.org_account, opened.campaign_account, opened.attempt_account)
+        return False
     _append(
-        tx, "settle", charged, cost, model=opened.model, clock=clock, closes=reservation, usage=usage,
+        tx, "settle", opened.charged, cost, model=opened.model, clock=clock, closes=reservation, usage=usage,
         estimated=estimated, latency_ms=latency_ms,
     )  # fmt: skip
-    _move(tx, charged, reserved=-opened.amount, spent=cost)
+    _move(tx, opened.charged, reserved=-opened.amount, spent=cost)
+    return True
 
 
-def release(tx: Connection, reservation: int, *, clock: Clock) -> None:
-    """Give a reservation back, once."""
-    opened = _open_reservation(tx, reservation)
+def release(tx: Connection, reservation: int, *, clock: Clock) -> bool:
+    """Give a reservation back, once; False when it was closed before. Raises StoreError for what is no reservation."""
+    opened = _take(tx, reservation)
     if opened is None:
-        return
-    charged = Accounts(opened.org_account, opened.campaign_account, opened.attempt_account)
-    _append(tx, "release", charged, MicroUsd(opened.amount), model=opened.model, clock=clock, closes=reservation)
-    _move(tx, charged, reserved=-opened.amount, spent=0)
+        return False
+    _append(tx, "release", opened.charged, opened.amount, model=opened.model, clock=clock, closes=reservation)
+    _move(tx, opened.charged, reserved=-opened.amount, spent=0)
+    return True
 
 
 def settle_abandoned(tx: Connection, attempt_account_key: str, *, clock: Clock) -> MicroUsd:
@@ -105,22 +102,18 @@ def settle_abandoned(tx: Connection, attempt_account_key: str, *, clock: Clock) 
         select(ledger_entries.c.id, ledger_entries.c.amount)
         .join(accounts, accounts.c.id == ledger_entries.c.attempt_account)
         .outerjoin(closing, closing.c.closes == ledger_entries.c.id)
-        .where(
-            accounts.c.scope == "attempt",
-            accounts.c.key == attempt_account_key,
-            ledger_entries.c.kind == "reserve",
-            closing.c.id.is_(None),
-        )
+        .where(_is("attempt", attempt_account_key), ledger_entries.c.kind == "reserve", closing.c.id.is_(None))
+        .order_by(ledger_entries.c.id)
     ).all()
+    total = 0
     for entry in open_ones:
-        settle(tx, entry.id, entry.amount, Usage(), estimated=True, latency_ms=0, clock=clock)
-    return MicroUsd(sum(entry.amount for entry in open_ones))
+        if settle(tx, entry.id, entry.amount, Usage(), estimated=True, latency_ms=0, clock=clock):
+            total += entry.amount
+    return MicroUsd(total)
 
 
 def account(tx: Connection, scope: str, key: str, period: str = "") -> Account | None:
-    found = tx.execute(
-        select(accounts).where(accounts.c.scope == scope, accounts.c.key == key, accounts.c.period == period)
-    ).one_or_none()
+    found = tx.execute(select(accounts).where(_is(scope, key, period))).one_or_none()
     return None if found is None else _account(found)
 
 
@@ -130,48 +123,14 @@ def accounts_of(tx: Connection, scope: str) -> Sequence[Account]:
 
 
 def spent_by_attempt(tx: Connection, key: str) -> tuple[MicroUsd, int]:
-    """What an attempt has cost (settled and reserved), and the tokens that its answers reported."""
+    """What an attempt has cost (settled and reserved), and the tokens that its answers reported; zeros before it began."""
     found = account(tx, "attempt", key)
-    tokens = tx.execute(
-        select(
-            func.coalesce(
-                func.sum(
-                    ledger_entries.c.input_tokens
-                    + ledger_entries.c.output_tokens
-                    + ledger_entries.c.cache_read_tokens
-                    + ledger_entries.c.cache_write_tokens
-                ),
-                0,
-            )
-        )
-        .join(accounts, accounts.c.id == ledger_entries.c.attempt_account)
-        .where(accounts.c.scope == "attempt", accounts.c.key == key)
-    ).scalar_one()
-    return (ZERO, 0) if found is None else (MicroUsd(found.spent + found.reserved), int(tokens))
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """One settled request to a model."""
-
-    model: str
-    tokens: int
-    cost: MicroUsd
-    estimated: bool
-    latency_ms: int
-
-
-def requests_of_run(tx: Connection, run_id: str) -> list[Request]:
-    """Every settled request of all attempts of a run, in their order."""
+    if found is None:
+        return ZERO, 0
     entry = ledger_entries.c
     tokens = entry.input_tokens + entry.output_tokens + entry.cache_read_tokens + entry.cache_write_tokens
-    found = tx.execute(
-        select(entry.model, tokens.label("tokens"), entry.amount, entry.estimated, entry.latency_ms)
-        .join(accounts, accounts.c.id == entry.attempt_account)
-        .where(accounts.c.scope == "attempt", accounts.c.key.like(f"{run_id}.%"), entry.kind == "settle")
-        .order_by(entry.id)
-    )
-    return [Request(row.model, row.tokens, MicroUsd(row.amount), row.estimated, row.latency_ms) for row in found]
+    of_attempt = select(func.sum(tokens)).join(accounts, accounts.c.id == entry.attempt_account).where(_is("attempt", key))
+    return MicroUsd(found.spent + found.reserved), int(tx.execute(of_attempt).scalar_one() or 0)
 
 
 class LedgerMeter:
@@ -226,13 +185,25 @@ def _append(
     return int(tx.execute(insert(ledger_entries).values(row).returning(ledger_entries.c.id)).scalar_one())
 
 
-def _open_reservation(tx: Connection, reservation: int) -> Row[tuple[object, ...]] | None:
-    """The reserve row, locked, if nothing has closed it yet. Raises StoreError for an id that reserved nothing."""
-    opened = tx.execute(select(ledger_entries).where(ledger_entries.c.id == reservation).with_for_update()).one_or_none()
-    if opened is None or opened.kind != "reserve":
+@dataclass(frozen=True, slots=True)
+class _Reservation:
+    charged: Accounts
+    amount: MicroUsd
+    model: str
+
+
+def _take(tx: Connection, reservation: int) -> _Reservation | None:
+    """What was reserved, to be closed by this transaction alone; None when it is closed already.
+
+    The org's account is locked first, as by `reserve`: locking the entry instead could deadlock with `settle_abandoned`.
+    """
+    entry = tx.execute(select(ledger_entries).where(ledger_entries.c.id == reservation)).one_or_none()
+    if entry is None or entry.kind != "reserve":
         raise StoreError(f"ledger entry {reservation} is no reservation")
-    closed = tx.execute(select(ledger_entries.c.id).where(ledger_entries.c.closes == reservation)).one_or_none()
-    return None if closed is not None else opened
+    tx.execute(select(accounts.c.id).where(accounts.c.id == entry.org_account).with_for_update(key_share=True))
+    if tx.execute(select(ledger_entries.c.id).where(ledger_entries.c.closes == reservation)).one_or_none() is not None:
+        return None
+    return _Reservation(Accounts(entry.org_account, entry.campaign_account, entry.attempt_account), entry.amount, entry.model)
 
 
 def _move(tx: Connection, charged: Accounts, *, reserved: int, spent: int) -> None:
@@ -246,3 +217,16 @@ def _move(tx: Connection, charged: Accounts, *, reserved: int, spent: int) -> No
 
 def _account(row: Row[tuple[object, ...]]) -> Account:
     return Account(row.scope, row.key, row.period, row.cap, row.spent, row.reserved)
+
+
+def _new_account(scope: str, key: str, period: str, cap: MicroUsd) -> dict[str, object]:
+    return {"scope": scope, "key": key, "period": period, "cap": cap, "spent": 0, "reserved": 0}
+
+
+def _is(scope: str, key: str, period: str = "") -> ColumnElement[bool]:
+    return and_(accounts.c.scope == scope, accounts.c.key == key, accounts.c.period == period)
+
+
+def _require_amount(amount: MicroUsd) -> None:
+    if amount < 0:
+        raise ValueError(f"{amount} micro-USD: the ledger takes no negative amount")

@@ -26,7 +26,8 @@ HAIKU: dict[str, Any] = {
 }
 tokens = st.integers(0, 2_000_000)
 rates = st.builds(
-    Rates, **{kind: st.decimals(0, 200, places=6) for kind in ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")}
+    Rates,
+    **{kind: st.decimals(0, 200, places=6) for kind in ("input", "output", "cache_read", "cache_write_5m", "cache_write_1h")},
 )
 prices = st.builds(
     ModelPrice,
@@ -58,7 +59,15 @@ def test_a_long_prompt_has_its_own_rates_for_every_token_of_the_request() -> Non
 
 @given(prices, tokens, tokens, tokens, tokens, tokens, tokens, tokens, st.sampled_from(CacheWrites))
 def test_no_usage_within_the_bounds_costs_more_than_the_worst_case(
-    price: ModelPrice, fresh: int, read: int, five: int, hour: int, output: int, spare: int, spare_output: int, writes: CacheWrites
+    price: ModelPrice,
+    fresh: int,
+    read: int,
+    five: int,
+    hour: int,
+    output: int,
+    spare: int,
+    spare_output: int,
+    writes: CacheWrites,
 ) -> None:
     five = five if writes is not CacheWrites.NONE else 0
     hour = hour if writes is CacheWrites.ONE_HOUR else 0

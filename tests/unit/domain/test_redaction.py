@@ -62,6 +62,11 @@ def test_given_secrets_go_whatever_their_shape_the_longest_first() -> None:
     assert redact("abc abcdef", ["abc", "abcdef", ""]) == f"{REDACTED} {REDACTED}"
 
 
+def test_what_was_redacted_once_stays_as_it_is() -> None:
+    text = "x-api-key: sk-ant-abc, Authorization: Bearer ghp_abc, https://a:sk-ant-b@c"
+    assert redact(redact(text)) == redact(text)
+
+
 def test_data_is_redacted_in_every_string_and_stays_data() -> None:
     data = {"a": ["ghp_x", 1, None, {"sk-ant-k": "mine"}], "b": True}
     assert redact_data(data, ["mine"]) == {"a": [REDACTED, 1, None, {REDACTED: REDACTED}], "b": True}

@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import unicodedata
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -67,7 +68,9 @@ def test_what_claude_code_sends_is_forwarded_but_for_its_metadata() -> None:
 def test_unknown_keys_are_left_out_at_every_depth() -> None:
     request = body(
         new_key=1,
-        messages=[{"role": "user", "name": "x", "content": [{"type": "text", "text": "hi", "citations": None, "url": "http://x"}]}],
+        messages=[
+            {"role": "user", "name": "x", "content": [{"type": "text", "text": "hi", "citations": None, "url": "http://x"}]}
+        ],
         tools=[{"name": "t", "input_schema": {}, "allowed_callers": ["code_execution_20260521"]}],
     )
     assert forwarded(request) == {
@@ -84,13 +87,20 @@ def test_a_key_that_moves_the_price_or_reaches_a_network_is_named(key: str) -> N
     assert refused(body(**{key: "auto"})).startswith(f"{key}:")
 
 
-@pytest.mark.parametrize("kind", ["web_search_20250305", "web_fetch_20250910", "code_execution_20250825", "bash_20250124", "mcp_toolset"])
+@pytest.mark.parametrize(
+    "kind", ["web_search_20250305", "web_fetch_20250910", "code_execution_20250825", "bash_20250124", "mcp_toolset"]
+)
 def test_a_tool_that_the_api_runs_is_refused(kind: str) -> None:
     assert "tools.0.type" in refused(body(tools=[{"type": kind, "name": "t", "input_schema": {}}]))
 
 
 @pytest.mark.parametrize(
-    "source", [{"type": "url", "url": "http://169.254.169.254/"}, {"type": "file", "file_id": "file_1"}, {"type": "content", "content": "x"}]
+    "source",
+    [
+        {"type": "url", "url": "http://169.254.169.254/"},
+        {"type": "file", "file_id": "file_1"},
+        {"type": "content", "content": "x"},
+    ],
 )
 @pytest.mark.parametrize("kind", ["image", "document"])
 def test_a_source_elsewhere_is_refused_wherever_it_stands(kind: str, source: JSON) -> None:
@@ -100,7 +110,16 @@ def test_a_source_elsewhere_is_refused_wherever_it_stands(kind: str, source: JSO
 
 
 @pytest.mark.parametrize(
-    "kind", ["server_tool_use", "web_search_tool_result", "mcp_tool_use", "container_upload", "search_result", "tool_addition", "fallback"]
+    "kind",
+    [
+        "server_tool_use",
+        "web_search_tool_result",
+        "mcp_tool_use",
+        "container_upload",
+        "search_result",
+        "tool_addition",
+        "fallback",
+    ],
 )
 def test_a_block_that_is_not_on_the_list_is_refused(kind: str) -> None:
     assert "messages.0" in refused(says({"type": kind, "id": "x", "file_id": "y"}))
@@ -128,14 +147,15 @@ def test_what_is_not_strict_json_is_refused(request_body: bytes, said: str) -> N
     assert said in refused(request_body)
 
 
-def test_nesting_that_can_be_parsed_but_not_be_written_is_refused() -> None:
-    for depth in range(100, 3000, 100):
-        schema = b'{"a":' * depth + b"1" + b"}" * depth
-        request = body(tools=[{"name": "t", "input_schema": "SCHEMA"}]).replace(b'"SCHEMA"', schema)
-        try:
-            assert forwarded(request)["tools"][0]["name"] == "t"
-        except Refusal as refusal:
-            assert refusal.status == 400
+@pytest.mark.parametrize("depth", [*range(100, 1300, 25), 3000])
+def test_no_depth_of_nesting_fails_in_another_way(depth: int) -> None:
+    schema = b'{"a":' * depth + b"1" + b"}" * depth
+    request = body(tools=[{"name": "t", "input_schema": "SCHEMA"}]).replace(b'"SCHEMA"', schema)
+    if depth < 200:
+        assert forwarded(request)["tools"][0]["name"] == "t"
+    else:
+        with suppress(Refusal):
+            clean_message_request(request)
 
 
 @pytest.mark.parametrize(

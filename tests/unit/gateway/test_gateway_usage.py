@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ def fed(*chunks: bytes, writes: CacheWrites = PLAIN) -> Billed | None:
 @given(st.lists(st.integers(0, len(STREAM)), max_size=12))
 def test_a_stream_is_read_however_it_is_cut(cuts: list[int]) -> None:
     edges = [0, *sorted(cuts), len(STREAM)]
-    chunks = [STREAM[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    chunks = [STREAM[start:end] for start, end in pairwise(edges)]
     assert fed(*chunks) == Billed(Usage(input_tokens=100, output_tokens=20), usual=True)
 
 
@@ -93,7 +94,16 @@ def test_what_has_another_price_is_not_usual(told: dict[str, Any], usual: bool) 
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, [], "many", {}, {"input_tokens": 1}, {"input_tokens": -1, "output_tokens": 1}, {"input_tokens": "1", "output_tokens": 1}]
+    "wrong",
+    [
+        None,
+        [],
+        "many",
+        {},
+        {"input_tokens": 1},
+        {"input_tokens": -1, "output_tokens": 1},
+        {"input_tokens": "1", "output_tokens": 1},
+    ],
 )
 def test_what_is_no_usage_was_never_seen(wrong: object) -> None:
     assert billed(wrong, PLAIN) is None
@@ -101,7 +111,9 @@ def test_what_is_no_usage_was_never_seen(wrong: object) -> None:
 
 
 def test_a_whole_answer_is_a_message() -> None:
-    assert billed_in_message(json.dumps({"type": "message", "usage": USAGE}).encode(), PLAIN) == Billed(Usage(100, 20), usual=True)
+    assert billed_in_message(json.dumps({"type": "message", "usage": USAGE}).encode(), PLAIN) == Billed(
+        Usage(100, 20), usual=True
+    )
     assert billed_in_message(json.dumps({"type": "list", "usage": USAGE}).encode(), PLAIN) is None
     assert billed_in_message(b"<html>", PLAIN) is None
     assert billed_in_message(b"[]", PLAIN) is None

@@ -1,0 +1,256 @@
+"""What the commands show to people, made of the same plain values that `--json` prints.
+
+Every text that came from a repository, a host or a model goes through `_text`: it is never markup, and has no control characters.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+from rich.text import Text
+
+from bot.domain.money import MicroUsd, dollars, micro_usd
+from bot.domain.redaction import one_line
+from bot.progress import OUTCOME_STYLES, outcome_counts
+
+Row = Mapping[str, Any]
+
+REASON_LIMIT = 500
+SPENT_STYLES = ((0.95, "bold red"), (0.8, "yellow"), (0.0, "green"))
+
+
+def runs_table(rows: Sequence[Row]) -> Table:
+    """The rows of `runs CAMPAIGN --json`, and their sums."""
+    table = _table()
+    table.show_footer = len(rows) > 1
+    table.add_column("Repository", footer=f"{len(rows)} runs", overflow="fold", max_width=28)
+    table.add_column("Outcome and reason", ratio=1, overflow="fold", min_width=20)
+    table.add_column("Pull request", no_wrap=True)
+    table.add_column("Files", _sum(rows, "files_changed"), justify="right", no_wrap=True)
+    table.add_column("Tokens", _sum(rows, "tokens"), justify="right", no_wrap=True)
+    table.add_column("Cost", _money(sum(micro_usd(row["cost_usd"]) for row in rows)), justify="right", no_wrap=True)
+    table.add_column("Time", justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            Group(_text(row["target"]), Text(row["id"], style="dim")),
+            _outcome(row),
+            _pull_request(row["pull_request"]),
+            _number(row["files_changed"]),
+            _number(row["tokens"]),
+            _money(micro_usd(row["cost_usd"])),
+            duration(row["duration_ms"]),
+        )
+    return table
+
+
+def status_panel(status: Row) -> Panel:
+    """The object of `status CAMPAIGN --json`."""
+    rate, average = status["success_rate"], status["avg_duration_ms"]
+    facts = _facts(
+        ("state", Text(status["state"])),
+        ("targets", Text(f"{status['targets']:,}")),
+        ("outcomes", outcome_counts(status["outcomes"])),
+        ("cost", Text(f"{_money(micro_usd(status['cost_usd']))} for {status['tokens']:,} tokens")),
+        ("success", Text("nothing attempted yet" if rate is None else f"{rate:.0%} of the attempted runs")),
+        ("time", Text("" if average is None else f"{duration(average)} a run, on average")),
+    )
+    title = Text.assemble((status["policy"], "bold"), " on ", (status["org"], "bold"), "  ", (status["id"], "dim"))
+    return Panel(facts, title=title, title_align="left", border_style="dim", expand=False)
+
+
+def campaigns_table(statuses: Sequence[Row]) -> Table:
+    """A line for each object of `status --json`."""
+    table = _table()
+    table.add_column("Campaign", no_wrap=True)
+    table.add_column("Policy", overflow="fold")
+    table.add_column("Org", overflow="fold")
+    table.add_column("State", no_wrap=True)
+    table.add_column("Outcomes", ratio=1)
+    table.add_column("Cost", justify="right", no_wrap=True)
+    for status in statuses:
+        table.add_row(
+            status["id"],
+            status["policy"],
+            status["org"],
+            status["state"],
+            outcome_counts(status["outcomes"]),
+            _money(micro_usd(status["cost_usd"])),
+        )
+    return table
+
+
+def quota_table(rows: Sequence[Row]) -> Table:
+    """The rows of `quota --json`, with what is left."""
+    table = _table()
+    table.add_column("Org", ratio=1, overflow="fold")
+    table.add_column("Month", no_wrap=True)
+    for name in ("Allowance", "Spent", "Reserved", "Left", "Used"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        cap, spent, reserved = (micro_usd(row[key]) for key in ("cap_usd", "spent_usd", "reserved_usd"))
+        used = (spent + reserved) / cap if cap else 1.0
+        style = next(style for share, style in SPENT_STYLES if used >= share)
+        left = MicroUsd(max(0, cap - spent - reserved))
+        money = [_money(amount) for amount in (cap, spent, reserved, left)]
+        table.add_row(_text(row["org"]), row["period"], *money, Text(f"{used:.1%}", style=style))
+    return table
+
+
+def plan_table(plan: Row) -> Group:
+    """The object of `plan --json`: targets first, then skips with their reasons, and what it may cost."""
+    table = _table()
+    table.add_column("Repository", overflow="fold", max_width=40)
+    table.add_column("Base", overflow="fold", max_width=20)
+    table.add_column("Decision", ratio=1, overflow="fold")
+    for target in plan["targets"]:
+        name = f"{target['repository']}/{target['path']}" if target["path"] else target["repository"]
+        table.add_row(_text(name), _text(target["base"]), Text("target", style="green"))
+    for skip in plan["skipped"]:
+        reason = Text.assemble(("skipped: ", "yellow"), _text(skip["reason"]))
+        table.add_row(Text(one_line(skip["repository"]), style="dim"), "", reason)
+    return Group(table, Padding(_estimate(plan), (0, 2)))
+
+
+def print_run(console: Console, found: Row) -> None:
+    """The object of `show RUN --json`: what it came to, its timeline, checks, requests and diff."""
+    console.print(runs_table([found["run"]]))
+    for title, section in _sections(found):
+        console.print(Rule(title, align="left", style="dim"))
+        console.print(Padding(section, (0, 2)))
+
+
+def diff_text(diff: str) -> Text:
+    """A unified diff in colours. A character that does not show as itself is spelled out: nothing hides from a reviewer."""
+    return Text("\n").join(Text(line, style=_diff_style(line)) for line in visible(diff).splitlines())
+
+
+def visible(text: str) -> str:
+    """Text of many lines, with control characters and invisible ones as `<U+202E>`."""
+    return "".join(char if char == "\n" or not _hidden(char) else f"<U+{ord(char):04X}>" for char in text.expandtabs(4))
+
+
+def duration(milliseconds: int | None) -> str:
+    """`0.4 s`, `12 s`, `3:05`, `1:02:03`; empty for None."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 10_000:
+        return f"{milliseconds / 1000:.1f} s"
+    minutes, seconds = divmod(round(milliseconds / 1000), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}:{minutes:02}:{seconds:02}"
+    return f"{minutes}:{seconds:02}" if minutes else f"{seconds} s"
+
+
+def _sections(found: Row) -> Iterable[tuple[str, RenderableType]]:
+    if found["timeline"]:
+        yield "timeline", _timeline(found["timeline"])
+    verdicts = [attempt["verdict"] for attempt in found["attempts"] if attempt["verdict"]]
+    if verdicts:
+        yield "verdict", Text("\n").join(_verdict_lines(verdicts[-1]))
+    if found["requests"]:
+        yield "requests to the model", _requests(found["requests"])
+    for traceback in found["artifacts"].get("traceback", []):
+        yield "error", Text(visible(traceback))
+    for diff in found["artifacts"].get("diff", [])[-1:]:
+        yield "diff", diff_text(diff)
+
+
+def _timeline(entries: Sequence[Row]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(no_wrap=True, justify="right")
+    grid.add_column(no_wrap=True, style="cyan")
+    grid.add_column(overflow="fold")
+    for entry in entries:
+        clock_time = entry["at"][11:19]
+        grid.add_row(clock_time, f"#{entry['attempt']}", entry["stage"], _text(entry["message"]))
+    return grid
+
+
+def _verdict_lines(verdict: Row, depth: int = 0) -> Iterable[Text]:
+    mark, style = ("✓", "green") if verdict["decision"] == "pass" else ("✗", "bold red")
+    yield Text.assemble("  " * depth, (mark, style), " ", _text(verdict["name"]), ": ", _text(verdict["reason"]))
+    for child in verdict["children"]:
+        yield from _verdict_lines(child, depth + 1)
+
+
+def _requests(requests: Sequence[Row]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(overflow="fold")
+    for _ in range(3):
+        grid.add_column(justify="right", no_wrap=True)
+    for request in requests:
+        cost = _money(micro_usd(request["cost_usd"]))
+        shown = f"at most {cost}" if request["estimated"] else cost
+        grid.add_row(_text(request["model"]), f"{request['tokens']:,} tokens", shown, duration(request["latency_ms"]))
+    return grid
+
+
+def _outcome(row: Row) -> RenderableType:
+    """The outcome, and its reason below it; for a run that goes on, where it is."""
+    if row["outcome"] is None:
+        return Text(" ".join(part for part in (row.get("state"), row.get("stage")) if part) or "waiting", style="cyan")
+    outcome = Text(row["outcome"], style=OUTCOME_STYLES.get(row["outcome"], ""))
+    return Group(outcome, _text(row["reason"])) if row["reason"] else outcome
+
+
+def _pull_request(pull_request: Row | None) -> Text:
+    if pull_request is None:
+        return Text("")
+    return Text(f"#{pull_request['number']} {pull_request['state']}")
+
+
+def _estimate(plan: Row) -> Text:
+    estimate = plan["estimate"]
+    expected, at_most = (_money(micro_usd(estimate[key])) for key in ("usd_expected", "usd_at_most"))
+    counts = f"{len(plan['targets'])} targets, {len(plan['skipped'])} skipped. "
+    return Text(f"{counts}Expected cost {expected}, at most {at_most} ({estimate['basis']}).")
+
+
+def _facts(*facts: tuple[str, Text]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in facts:
+        if value:
+            grid.add_row(name, value)
+    return grid
+
+
+def _table() -> Table:
+    return Table(box=box.SIMPLE_HEAD, header_style="bold", footer_style="bold", pad_edge=False, expand=True)
+
+
+def _text(text: object) -> Text:
+    return Text(one_line(str(text), REASON_LIMIT))
+
+
+def _sum(rows: Sequence[Row], key: str) -> str:
+    return _number(sum(row[key] or 0 for row in rows))
+
+
+def _number(value: int | None) -> str:
+    return f"{value:,}" if value else ""
+
+
+def _money(amount: int) -> str:
+    return dollars(MicroUsd(amount))
+
+
+def _hidden(char: str) -> bool:
+    return unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def _diff_style(line: str) -> str:
+    if line.startswith(("+++", "---", "diff ", "index ")):
+        return "bold"
+    return {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "")

@@ -1,0 +1,120 @@
+"""Commits, made and read in process on a mirror's objects."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+
+import pygit2
+from pygit2.enums import FileMode as GitMode
+from pygit2.enums import SortMode
+
+from bot.domain.changesets import Changeset, FileChange
+from bot.errors import GitError
+from bot.git.checkouts import MODES
+from bot.git.mirrors import Mirror
+
+_GIT_MODES = {mode: git_mode for git_mode, mode in MODES.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who made a commit, and when (timezone-aware; git keeps whole seconds)."""
+
+    name: str
+    email: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CommitInfo:
+    """A commit as it is told to people."""
+
+    id: str
+    author_name: str
+    author_email: str
+    message: str
+
+
+def write_commit(mirror: Mirror, changeset: Changeset, message: str, author: Signature) -> str:
+    """Commit the changeset on its base; return the commit's id. No ref points at it yet: `Mirror.keep` it.
+
+    The same changeset, message and author give the same id.
+    """
+    base = mirror.commit(changeset.base)
+    changes = [(change.path.split("/"), change) for change in changeset.files]
+    tree = _write_tree(mirror, mirror.read(base.tree_id, pygit2.Tree), changes)
+    offset = author.at.utcoffset()
+    minutes = int(offset.total_seconds() // 60) if offset else 0
+    signature = pygit2.Signature(author.name, author.email, int(author.at.timestamp()), minutes)
+    repository = mirror.repository
+    return str(
+        repository.create_commit(None, signature, signature, message, tree or repository.TreeBuilder().write(), [base.id])
+    )
+
+
+def commits_between(mirror: Mirror, base: str, head: str) -> list[CommitInfo]:
+    """The commits that `head` has and `base` has not, oldest first."""
+    walker = mirror.repository.walk(mirror.commit(head).id, SortMode.TOPOLOGICAL | SortMode.REVERSE)
+    walker.hide(mirror.commit(base).id)
+    return [CommitInfo(str(found.id), found.author.name, found.author.email, found.message) for found in walker]
+
+
+def read_blob(mirror: Mirror, commit: str, path: str) -> bytes | None:
+    """The content of the regular file at `path` in the commit; None where there is no regular file."""
+    tree = mirror.read(mirror.commit(commit).tree_id, pygit2.Tree)
+    return blob_at(tree, path)
+
+
+def blob_at(tree: pygit2.Tree, path: str) -> bytes | None:
+    """The content of the regular file at `path` in the tree; None where there is no regular file."""
+    try:
+        found = tree[path] if path else None
+    except KeyError:
+        return None
+    is_file = isinstance(found, pygit2.Blob) and found.filemode != GitMode.LINK
+    return found.data if is_file else None
+
+
+def diff(mirror: Mirror, base: str, commit: str) -> str:
+    """The unified diff, renames found, binary files named only. Bytes that are no UTF-8 are surrogates."""
+    return b"".join(patch.data for patch in _diff(mirror, base, commit) if patch).decode("utf-8", "surrogateescape")
+
+
+def changed_lines(mirror: Mirror, base: str, commit: str) -> tuple[int, int]:
+    """How many lines were added, and how many removed."""
+    stats = _diff(mirror, base, commit).stats
+    return stats.insertions, stats.deletions
+
+
+def _diff(mirror: Mirror, base: str, commit: str) -> pygit2.Diff:
+    old, new = (mirror.read(mirror.commit(each).tree_id, pygit2.Tree) for each in (base, commit))
+    found = old.diff_to_tree(new)
+    found.find_similar()
+    return found
+
+
+def _write_tree(mirror: Mirror, base: pygit2.Tree | None, changes: Sequence[tuple[list[str], FileChange]]) -> pygit2.Oid | None:
+    """Write `base` with the changes, whose paths are split and sorted; None where nothing is left in it."""
+    builder = mirror.repository.TreeBuilder(base) if base is not None else mirror.repository.TreeBuilder()
+    for name, group in groupby(changes, key=lambda item: item[0][0]):
+        below = []
+        for parts, change in group:
+            if len(parts) == 1:
+                _put(mirror, builder, name, change)
+            else:
+                below.append((parts[1:], change))
+        if below:
+            _put_folder(mirror, builder, base, name, below)
+    return builder.write() if len(builder) else None
+
+
+def _put(mirror: Mirror, builder: pygit2.TreeBuilder, name: str, change: FileChange) -> None:
+    if change.content is not None:
+        builder.insert(name, mirror.repository.create_blob(change.content), _GIT_MODES[change.mode])
+    elif builder.get(name) is not None:
+        builder.remove(name)
+    else:
+        raise GitError(f"{change.path!r} is to be deleted, and is not in the base")

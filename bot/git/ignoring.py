@@ -1,0 +1,42 @@
+"""What a commit's own .gitignore files match, decided by git itself."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pygit2
+
+from bot.domain.changesets import FileMode
+from bot.git.checkouts import Snapshot
+from bot.git.files import write_file
+from bot.git.mirrors import Mirror
+from bot.git.porcelain import failure, git
+
+_NONE_IGNORED = 1
+
+
+def ignored_paths(mirror: Mirror, base: Snapshot, untracked: Sequence[str]) -> frozenset[str]:
+    """Those of the untracked paths that the base's .gitignore files match: as the base has them, not as they are now."""
+    ignores = [
+        (path, known.blob)
+        for path, known in base.files.items()
+        if path.rpartition("/")[2] == ".gitignore" and known.mode is not FileMode.LINK
+    ]
+    if not untracked or not ignores:
+        return frozenset()
+    with tempfile.TemporaryDirectory(prefix="whimbrel-ignore-") as scratch:
+        for path, blob in ignores:
+            write_file(Path(scratch), path, mirror.read(blob, pygit2.Blob).data)
+        output = git(
+            ["check-ignore", "--no-index", "-z", "--stdin"],
+            mirror.folder,
+            work_tree=Path(scratch),
+            stdin=b"".join(os.fsencode(path) + b"\0" for path in untracked),
+            timeout_seconds=60,
+        )
+    if output.status not in (0, _NONE_IGNORED):
+        raise failure("cannot tell which files are ignored", output)
+    return frozenset(os.fsdecode(path) for path in output.stdout.split(b"\0") if path)
