@@ -69,6 +69,7 @@ class SandboxEnd(StrEnum):
     TIMEOUT = "timeout"
     IDLE = "idle"
     MEMORY = "memory"
+    PROCESSES = "processes"
     DISK = "disk"
     OUTPUT = "output"
     CANCELLED = "cancelled"
@@ -76,7 +77,11 @@ class SandboxEnd(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """A host path made visible, read-only unless `writable`. Mounting what does not exist is a SandboxError."""
+    """A host path made visible, read-only unless `writable`.
+
+    Mounting what does not exist is a SandboxError, and so is a target below /workspace or /home/agent, where an earlier command
+    could have planted a link for it.
+    """
 
     source: Path
     target: str
@@ -89,7 +94,7 @@ class SandboxCommand:
 
     `workspace` is /workspace (read-write, the working directory), `home` is /home/agent (read-write). The command gets
     `environment` besides PATH, HOME, LANG and TMPDIR, and nothing else of the caller's. `idle_seconds` bounds silence on
-    stdout and stderr together.
+    stdout and stderr together. `limits.timeout_minutes` is the whole attempt's: this command's clock is `timeout_seconds`.
     """
 
     argv: Sequence[str]
@@ -130,7 +135,9 @@ class Sandbox(Protocol):
     ) -> SandboxResult:
         """Run to the end; each line of stdout goes to `on_line` (without one, stdout joins the tail).
 
-        When it returns, no process of the command is alive. Raises SandboxError where the sandbox cannot be started.
+        Lines come without their newline, cut where they are overlong. `on_line` and `cancelled` are called in this thread, the
+        latter several times a second. When it returns or raises, no process of the command is alive. Raises SandboxError where
+        the sandbox cannot be started.
         """
 
 

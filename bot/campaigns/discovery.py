@@ -9,13 +9,11 @@ from bot.domain.policies import CampaignPolicy, OrgPolicy, RepositoryPolicy
 from bot.domain.policy_files import parse_repository
 from bot.domain.pull_requests import PullRequestState
 from bot.domain.repositories import Repository, Target
-from bot.domain.selection import FileFacts, decide_by_files, decide_by_listing, wanted_files
+from bot.domain.selection import REPOSITORY_POLICY, FileFacts, decide_by_files, decide_by_listing, wanted_files
 from bot.errors import PolicyError
 from bot.ports import Host
 from bot.store.campaigns import PlanEntry
 from bot.store.publications import Change, Publication
-
-REPOSITORY_POLICY = ".whimbrel.yaml"
 
 
 def discover(

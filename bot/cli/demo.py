@@ -70,8 +70,9 @@ def _model(live: bool) -> Iterator[str]:
         os.environ["ANTHROPIC_BASE_URL"] = model.base_url
         os.environ["ANTHROPIC_API_KEY"] = "scripted-model"
         yield (
-            "The model is [bold]scripted[/]: an API of ours on this machine that plays real tool use from what it reads in the "
-            "conversation. Nothing is spent; the costs are what the real prices would make of its tokens. --live asks the real one."
+            "The model is [bold]scripted[/]: an API of ours on this machine that plays real tool use from what it reads in "
+            "the conversation. Nothing is spent; the costs are what the real prices would make of its tokens. --live asks "
+            "the real one."
         )
 
 

@@ -13,7 +13,7 @@ from bot.config import Settings, assemble
 from bot.domain.money import decimal_usd
 from bot.errors import NotFound
 from bot.services import Services
-from bot.store import campaigns, ledger, records, reports
+from bot.store import campaigns, records, reports
 from bot.store import runs as store_runs
 
 
@@ -100,7 +100,7 @@ def details(services: Services, run_id: str) -> dict[str, Any]:
         timeline = records.entries_of_run(tx, run_id)
         attempts = records.attempts_of(tx, run_id)
         artifacts = records.artifacts_of(tx, run_id)
-        requests = ledger.requests_of_run(tx, run_id)
+        requests = reports.requests_of_run(tx, run_id)
     texts: dict[str, list[str]] = {}
     for artifact in artifacts:
         texts.setdefault(artifact.kind, []).append(_read(services.artifacts / artifact.file))

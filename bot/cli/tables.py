@@ -1,6 +1,7 @@
 """What the commands show to people, made of the same plain values that `--json` prints.
 
-Every text that came from a repository, a host or a model goes through `_text`: it is never markup, and has no control characters.
+Every text that came from a repository, a host or a model goes through `_text` or `visible`: it is never markup, and no
+control character of it reaches the terminal.
 """
 
 from __future__ import annotations
@@ -28,24 +29,24 @@ SPENT_STYLES = ((0.95, "bold red"), (0.8, "yellow"), (0.0, "green"))
 
 
 def runs_table(rows: Sequence[Row]) -> Table:
-    """The rows of `runs CAMPAIGN --json`, and their sums."""
+    """The rows of `runs CAMPAIGN --json`, and their sums. The reason stands below the repository, where there is room."""
     table = _table()
     table.show_footer = len(rows) > 1
-    table.add_column("Repository", footer=f"{len(rows)} runs", overflow="fold", max_width=28)
-    table.add_column("Outcome and reason", ratio=1, overflow="fold", min_width=20)
-    table.add_column("Pull request", no_wrap=True)
-    table.add_column("Files", _sum(rows, "files_changed"), justify="right", no_wrap=True)
-    table.add_column("Tokens", _sum(rows, "tokens"), justify="right", no_wrap=True)
-    table.add_column("Cost", _money(sum(micro_usd(row["cost_usd"]) for row in rows)), justify="right", no_wrap=True)
+    table.add_column("Repository and reason", f"{len(rows)} runs", ratio=1, overflow="fold", min_width=24)
+    table.add_column("Outcome", no_wrap=True)
+    table.add_column("Pull\nrequest", no_wrap=True)
+    table.add_column("Files", _number(_sum(rows, "files_changed")), justify="right", no_wrap=True)
+    table.add_column("Tokens", _number(_sum(rows, "tokens")), justify="right", no_wrap=True)
+    table.add_column("Cost", _money(sum(_cost(row) for row in rows)), justify="right", no_wrap=True)
     table.add_column("Time", justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
-            Group(_text(row["target"]), Text(row["id"], style="dim")),
+            _target(row),
             _outcome(row),
             _pull_request(row["pull_request"]),
             _number(row["files_changed"]),
             _number(row["tokens"]),
-            _money(micro_usd(row["cost_usd"])),
+            _money(_cost(row)) if _cost(row) else "",
             duration(row["duration_ms"]),
         )
     return table
@@ -58,7 +59,7 @@ def status_panel(status: Row) -> Panel:
         ("state", Text(status["state"])),
         ("targets", Text(f"{status['targets']:,}")),
         ("outcomes", outcome_counts(status["outcomes"])),
-        ("cost", Text(f"{_money(micro_usd(status['cost_usd']))} for {status['tokens']:,} tokens")),
+        ("cost", Text(f"{_money(_cost(status))} for {status['tokens']:,} tokens")),
         ("success", Text("nothing attempted yet" if rate is None else f"{rate:.0%} of the attempted runs")),
         ("time", Text("" if average is None else f"{duration(average)} a run, on average")),
     )
@@ -70,8 +71,8 @@ def campaigns_table(statuses: Sequence[Row]) -> Table:
     """A line for each object of `status --json`."""
     table = _table()
     table.add_column("Campaign", no_wrap=True)
-    table.add_column("Policy", overflow="fold")
-    table.add_column("Org", overflow="fold")
+    table.add_column("Policy", overflow="fold", max_width=24)
+    table.add_column("Org", overflow="fold", max_width=16)
     table.add_column("State", no_wrap=True)
     table.add_column("Outcomes", ratio=1)
     table.add_column("Cost", justify="right", no_wrap=True)
@@ -82,7 +83,7 @@ def campaigns_table(statuses: Sequence[Row]) -> Table:
             status["org"],
             status["state"],
             outcome_counts(status["outcomes"]),
-            _money(micro_usd(status["cost_usd"])),
+            _money(_cost(status)),
         )
     return table
 
@@ -129,7 +130,7 @@ def print_run(console: Console, found: Row) -> None:
 
 def diff_text(diff: str) -> Text:
     """A unified diff in colours. A character that does not show as itself is spelled out: nothing hides from a reviewer."""
-    return Text("\n").join(Text(line, style=_diff_style(line)) for line in visible(diff).splitlines())
+    return Text("\n").join(Text(line, style=_diff_style(line)) for line in visible(diff).rstrip("\n").split("\n"))
 
 
 def visible(text: str) -> str:
@@ -138,10 +139,10 @@ def visible(text: str) -> str:
 
 
 def duration(milliseconds: int | None) -> str:
-    """`0.4 s`, `12 s`, `3:05`, `1:02:03`; empty for None."""
-    if milliseconds is None:
+    """`0.4 s`, `12 s`, `3:05`, `1:02:03`; empty for None and for 0, which took no attempt."""
+    if not milliseconds:
         return ""
-    if milliseconds < 10_000:
+    if milliseconds < 9_950:
         return f"{milliseconds / 1000:.1f} s"
     minutes, seconds = divmod(round(milliseconds / 1000), 60)
     hours, minutes = divmod(minutes, 60)
@@ -151,6 +152,8 @@ def duration(milliseconds: int | None) -> str:
 
 
 def _sections(found: Row) -> Iterable[tuple[str, RenderableType]]:
+    if found["run"]["pull_request"]:
+        yield "pull request", _text(found["run"]["pull_request"]["url"])
     if found["timeline"]:
         yield "timeline", _timeline(found["timeline"])
     verdicts = [attempt["verdict"] for attempt in found["attempts"] if attempt["verdict"]]
@@ -189,18 +192,24 @@ def _requests(requests: Sequence[Row]) -> Table:
     for _ in range(3):
         grid.add_column(justify="right", no_wrap=True)
     for request in requests:
-        cost = _money(micro_usd(request["cost_usd"]))
+        cost = _money(_cost(request))
         shown = f"at most {cost}" if request["estimated"] else cost
         grid.add_row(_text(request["model"]), f"{request['tokens']:,} tokens", shown, duration(request["latency_ms"]))
     return grid
 
 
-def _outcome(row: Row) -> RenderableType:
-    """The outcome, and its reason below it; for a run that goes on, where it is."""
+def _target(row: Row) -> RenderableType:
+    name = Text.assemble(_text(row["target"]), "  ", (row["id"], "dim"))
+    return (
+        Group(name, Padding(Text(one_line(row["reason"], REASON_LIMIT), style="dim"), (0, 0, 0, 2))) if row["reason"] else name
+    )
+
+
+def _outcome(row: Row) -> Text:
+    """The outcome; for a run that goes on, the stage that it is in, or its state."""
     if row["outcome"] is None:
-        return Text(" ".join(part for part in (row.get("state"), row.get("stage")) if part) or "waiting", style="cyan")
-    outcome = Text(row["outcome"], style=OUTCOME_STYLES.get(row["outcome"], ""))
-    return Group(outcome, _text(row["reason"])) if row["reason"] else outcome
+        return Text(row["stage"] or row["state"], style="cyan")
+    return Text(row["outcome"], style=OUTCOME_STYLES.get(row["outcome"], ""))
 
 
 def _pull_request(pull_request: Row | None) -> Text:
@@ -212,7 +221,8 @@ def _pull_request(pull_request: Row | None) -> Text:
 def _estimate(plan: Row) -> Text:
     estimate = plan["estimate"]
     expected, at_most = (_money(micro_usd(estimate[key])) for key in ("usd_expected", "usd_at_most"))
-    counts = f"{len(plan['targets'])} targets, {len(plan['skipped'])} skipped. "
+    targets = len(plan["targets"])
+    counts = f"{targets} target{'' if targets == 1 else 's'}, {len(plan['skipped'])} skipped. "
     return Text(f"{counts}Expected cost {expected}, at most {at_most} ({estimate['basis']}).")
 
 
@@ -227,19 +237,28 @@ def _facts(*facts: tuple[str, Text]) -> Table:
 
 
 def _table() -> Table:
-    return Table(box=box.SIMPLE_HEAD, header_style="bold", footer_style="bold", pad_edge=False, expand=True)
+    return Table(
+        box=box.SIMPLE_HEAD, header_style="bold", footer_style="bold", padding=(0, 1, 0, 0), pad_edge=False, expand=True
+    )
 
 
 def _text(text: object) -> Text:
     return Text(one_line(str(text), REASON_LIMIT))
 
 
-def _sum(rows: Sequence[Row], key: str) -> str:
-    return _number(sum(row[key] or 0 for row in rows))
+def _sum(rows: Sequence[Row], key: str) -> int:
+    return sum(row[key] or 0 for row in rows)
 
 
 def _number(value: int | None) -> str:
-    return f"{value:,}" if value else ""
+    """Empty for none; millions in short."""
+    if not value:
+        return ""
+    return f"{value:,}" if value < 1_000_000 else f"{value / 1_000_000:.2f}M"
+
+
+def _cost(row: Row) -> int:
+    return micro_usd(row["cost_usd"])
 
 
 def _money(amount: int) -> str:

@@ -28,6 +28,9 @@ from bot.domain.money import MicroUsd, micro_usd
 
 T = TypeVar("T")
 
+COMMIT_TEMPLATE = "pull_request/commit.md.j2"
+"""What renders the message of every commit."""
+
 
 def path_rules(patterns: Sequence[str]) -> pathspec.PathSpec[Any]:
     """Patterns written as in .gitignore; the last one that matches a path, or a folder that it is in, decides.
@@ -317,10 +320,11 @@ class CampaignPolicy(Strict):
 
     @property
     def templates(self) -> tuple[str, ...]:
-        """Every template that the policy names, by its path below templates/, sorted."""
+        """Every template that the policy needs by name, by its path below templates/, sorted."""
         steps = [step for step in self.steps if not isinstance(step, CommandStep)]
         prompts = [step.claude for step in steps if isinstance(step, ClaudeStep)]
-        named = {*(step.template for step in steps), *prompts, self.pull_request.title, self.pull_request.body}
+        published = [self.pull_request.title, self.pull_request.body, COMMIT_TEMPLATE]
+        named = {*(step.template for step in steps), *prompts, *published}
         return tuple(sorted(path for path in named if path))
 
     @property

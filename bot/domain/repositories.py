@@ -10,7 +10,8 @@ class Repository:
     """One repository as its host lists it.
 
     `name` is the path below the org (a GitLab project in a subgroup has slashes in it); `default_branch` is a short name;
-    `head` is the full commit id of the default branch. `head` is None exactly when the repository has no commit.
+    `head` is the full commit id of the default branch. `head` is None exactly when the repository has no commit, or is
+    `unusable`: what keeps the host from reading it, in words.
     `size_kb` is the host's own figure. `languages` are lower-case names, `topics` as the host has them.
     """
 
@@ -27,6 +28,7 @@ class Repository:
     topics: frozenset[str] = field(default_factory=frozenset)
     description: str = ""
     url: str = ""
+    unusable: str = ""
 
     @property
     def full_name(self) -> str:

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from bot.domain.policies import CampaignPolicy, RepositoryPolicy, Selection, path_rules
 from bot.domain.repositories import Repository
 
+REPOSITORY_POLICY = ".whimbrel.yaml"
+"""Where a repository's own policy is, on its default branch."""
+
 
 @dataclass(frozen=True, slots=True)
 class WantedFiles:
@@ -68,13 +71,15 @@ def opted_out(policy: CampaignPolicy, repository_policy: RepositoryPolicy | None
     if repository_policy is None:
         return None
     if not repository_policy.enabled:
-        return "opted out in .whimbrel.yaml: enabled is false"
+        return f"opted out in {REPOSITORY_POLICY}: enabled is false"
     if not repository_policy.campaigns.get(policy.name, True):
-        return f"opted out in .whimbrel.yaml: campaigns.{policy.name} is false"
+        return f"opted out in {REPOSITORY_POLICY}: campaigns.{policy.name} is false"
     return None
 
 
 def _by_state(repository: Repository, select: Selection) -> str | None:
+    if repository.unusable:
+        return f"cannot be read: {repository.unusable}"
     if repository.head is None:
         return "empty: there is no commit yet"
     if repository.archived and not select.archived:

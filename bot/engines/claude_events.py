@@ -1,7 +1,7 @@
 """Claude Code's `--output-format stream-json`: one JSON event a line, read as untrusted input.
 
-A line is torn, huge or no JSON whenever the agent wants it to be: it can write to the same stream. So nothing here raises on
-content, and nothing that is read here widens a permission or counts money.
+The agent can write to this stream too (/proc/PID/fd/1), so a line may be torn, huge, no JSON, or a forged result.
+Nothing here raises on content, counts money or widens a permission; a forged success gains only that the change is judged.
 """
 
 from __future__ import annotations

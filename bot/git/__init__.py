@@ -1,0 +1,29 @@
+"""Git, host side: a mirror a repository, checkouts without a .git, changes as data, commits in process, pushes that compare.
+
+Nothing that a repository or an agent wrote is run here: no hook, filter, fsmonitor, submodule or LFS.
+"""
+
+from bot.git.applying import apply_changeset
+from bot.git.checkouts import Snapshot, checkout
+from bot.git.collecting import Ceilings, collect
+from bot.git.commits import CommitInfo, Signature, changed_lines, commits_between, diff, read_blob, write_commit
+from bot.git.files import read_file, write_file
+from bot.git.mirrors import Mirror
+
+__all__ = [
+    "Ceilings",
+    "CommitInfo",
+    "Mirror",
+    "Signature",
+    "Snapshot",
+    "apply_changeset",
+    "changed_lines",
+    "checkout",
+    "collect",
+    "commits_between",
+    "diff",
+    "read_blob",
+    "read_file",
+    "write_commit",
+    "write_file",
+]

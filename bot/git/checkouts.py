@@ -127,7 +127,7 @@ def _write(mirror: Mirror, entry: pygit2.Object, parent: int, name: str, path: s
 
 def _write_file(parent: int, name: str, content: bytes, mode: int) -> os.stat_result:
     descriptor = os.open(name, _CREATE, mode, dir_fd=parent)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         file.flush()
         return os.fstat(descriptor)

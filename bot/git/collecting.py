@@ -36,6 +36,9 @@ class Ceilings:
     total_mb: int = 200
 
 
+CEILINGS = Ceilings()
+
+
 def collect(
     mirror: Mirror,
     base: str,
@@ -43,7 +46,7 @@ def collect(
     snapshot: Snapshot,
     *,
     paths: Sequence[str],
-    ceilings: Ceilings = Ceilings(),  # noqa: B008
+    ceilings: Ceilings = CEILINGS,
 ) -> Changeset:
     """What is different in `tree` from the commit `base` that it was checked out from.
 
@@ -104,7 +107,7 @@ class _Rules:
 
     tree: Path
     snapshot: Snapshot
-    allowed: pathspec.PathSpec
+    allowed: pathspec.PathSpec[pathspec.Pattern]
     file_bytes: int
 
     def examine(self, path: str, stamp: Stamp | None) -> FileChange | None:
@@ -114,24 +117,26 @@ class _Rules:
             mode, content = (known.mode if known else FileMode.REGULAR), None
         else:
             mode = _mode(path, stamp)
-            content = self._read(path, stamp, mode)
+            content = self._read(path, mode)
             if known is not None and known.mode is mode and pygit2.hash(content) == known.blob:
                 return None
             if len(content) > self.file_bytes:
-                raise ChangeRefused([f"{_shown(path)} has {stamp.size / _MB:.1f} MB, at most {self.file_bytes // _MB} are allowed"])
+                raise ChangeRefused(
+                    [f"{_shown(path)} has {stamp.size / _MB:.1f} MB, at most {self.file_bytes // _MB} are allowed"]
+                )
         self._check_place(path)
         if mode is FileMode.LINK and content is not None:
             _check_link(path, os.fsdecode(content))
         return FileChange(path, mode, content)
 
-    def _read(self, path: str, stamp: Stamp, mode: FileMode) -> bytes:
+    def _read(self, path: str, mode: FileMode) -> bytes:
         """The content, but no more of a too large one than tells that it is: unless the base has one as large."""
         known = self.snapshot.files.get(path)
         limit = max(self.file_bytes, known.stamp.size if known else 0)
         with parent_of(self.tree, path, create=False) as (folder, name):
             if mode is FileMode.LINK:
                 return os.fsencode(os.readlink(name, dir_fd=folder))
-            with open(open_unlocked(folder, name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            with os.fdopen(open_unlocked(folder, name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
                 return file.read(limit + 1)
 
     def _check_place(self, path: str) -> None:
@@ -140,8 +145,8 @@ class _Rules:
         except UnicodeDecodeError:
             raise ChangeRefused([f"the name {_shown(path)} is not UTF-8"]) from None
         for submodule in self.snapshot.submodules:
-            if path == submodule or path.startswith(f"{submodule}/"):
-                raise ChangeRefused([f"{_shown(path)} belongs to the submodule {_shown(submodule)}"])
+            if path == submodule or path.startswith(f"{submodule}/") or submodule.startswith(f"{path}/"):
+                raise ChangeRefused([f"{_shown(path)} is in the place of the submodule {_shown(submodule)}"])
         if not self.allowed.match_file(path):
             raise ChangeRefused([f"{_shown(path)} is not among the paths that the policy may change"])
 
@@ -164,7 +169,7 @@ def _check_link(path: str, target: str) -> None:
         raise ChangeRefused([f"the link {_shown(path)} points into git's own folder: {_shown(target)}"])
 
 
-def _patterns(paths: Sequence[str]) -> pathspec.PathSpec:
+def _patterns(paths: Sequence[str]) -> pathspec.PathSpec[pathspec.Pattern]:
     try:
         return pathspec.PathSpec.from_lines("gitignore", paths)
     except ValueError as error:

@@ -44,7 +44,7 @@ def write_commit(mirror: Mirror, changeset: Changeset, message: str, author: Sig
     The same changeset, message and author give the same id.
     """
     base = mirror.commit(changeset.base)
-    changes = [(change.path.split("/"), change) for change in changeset.files]
+    changes = sorted(((change.path.split("/"), change) for change in changeset.files), key=lambda item: item[0])
     tree = _write_tree(mirror, mirror.read(base.tree_id, pygit2.Tree), changes)
     offset = author.at.utcoffset()
     minutes = int(offset.total_seconds() // 60) if offset else 0
@@ -74,13 +74,14 @@ def blob_at(tree: pygit2.Tree, path: str) -> bytes | None:
         found = tree[path] if path else None
     except KeyError:
         return None
-    is_file = isinstance(found, pygit2.Blob) and found.filemode != GitMode.LINK
-    return found.data if is_file else None
+    if not isinstance(found, pygit2.Blob) or found.filemode == GitMode.LINK:
+        return None
+    return found.data
 
 
 def diff(mirror: Mirror, base: str, commit: str) -> str:
     """The unified diff, renames found, binary files named only. Bytes that are no UTF-8 are surrogates."""
-    return b"".join(patch.data for patch in _diff(mirror, base, commit) if patch).decode("utf-8", "surrogateescape")
+    return b"".join(patch.data for patch in _diff(mirror, base, commit) if patch is not None).decode("utf-8", "surrogateescape")
 
 
 def changed_lines(mirror: Mirror, base: str, commit: str) -> tuple[int, int]:
@@ -118,3 +119,19 @@ def _put(mirror: Mirror, builder: pygit2.TreeBuilder, name: str, change: FileCha
         builder.remove(name)
     else:
         raise GitError(f"{change.path!r} is to be deleted, and is not in the base")
+
+
+def _put_folder(
+    mirror: Mirror,
+    builder: pygit2.TreeBuilder,
+    base: pygit2.Tree | None,
+    name: str,
+    below: Sequence[tuple[list[str], FileChange]],
+) -> None:
+    old = base[name] if base is not None and name in base else None
+    tree = _write_tree(mirror, old if isinstance(old, pygit2.Tree) else None, below)
+    now: pygit2.Object | None = builder.get(name)  # its type hint does not know of None
+    if tree is not None:
+        builder.insert(name, tree, GitMode.TREE)
+    elif now is not None and now.filemode == GitMode.TREE:  # else a file has taken the folder's place
+        builder.remove(name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,40 +64,17 @@ def path_parts(path: str) -> list[str]:
 
 @contextmanager
 def open_folder(tree: Path, path: str) -> Iterator[int]:
-    """The folder at `path` below `tree` ("" is the tree itself). One that its owner may not use is opened up to him first."""
-    with _final_folder(tree, path) as descriptor:
-        mode = os.fstat(descriptor).st_mode
-        if mode & stat.S_IRWXU != stat.S_IRWXU:
-            os.fchmod(descriptor, stat.S_IMODE(mode) | stat.S_IRWXU)
-        yield descriptor
+    """The open folder at `path` below `tree`; "" is the tree itself. Raises ChangeRefused as `read_file` does."""
+    with _descend(tree, path_parts(path) if path else [], path, create=False) as folder:
+        yield folder
 
 
 @contextmanager
 def parent_of(tree: Path, path: str, *, create: bool) -> Iterator[tuple[int, str]]:
     """The open folder that holds `path`, and the name in it."""
     *folders, name = path_parts(path)
-    current = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for folder in folders:
-            below = _open_folder(current, folder, path, create=create)
-            os.close(current)
-            current = below
-        yield current, name
-    finally:
-        os.close(current)
-
-
-@contextmanager
-def _final_folder(tree: Path, path: str) -> Iterator[int]:
-    if not path:
-        descriptor = os.open(tree, _FOLDER)
-    else:
-        with parent_of(tree, path, create=False) as (parent, name):
-            descriptor = open_unlocked(parent, name, _FOLDER)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+    with _descend(tree, folders, path, create=create) as folder:
+        yield folder, name
 
 
 def open_unlocked(parent: int, name: str, flags: int) -> int:
@@ -107,19 +84,44 @@ def open_unlocked(parent: int, name: str, flags: int) -> int:
     except PermissionError:
         handle = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
     try:
-        os.chmod(f"/proc/self/fd/{handle}", stat.S_IMODE(os.fstat(handle).st_mode) | stat.S_IRWXU)
+        _unlock(handle)
     finally:
         os.close(handle)
     return os.open(name, flags | os.O_NOFOLLOW, dir_fd=parent)
+
+
+@contextmanager
+def _descend(tree: Path, folders: Sequence[str], path: str, *, create: bool) -> Iterator[int]:
+    current = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        _unlock(current)
+        for folder in folders:
+            below = _open_folder(current, folder, path, create=create)
+            os.close(current)
+            current = below
+        yield current
+    finally:
+        os.close(current)
 
 
 def _open_folder(parent: int, name: str, path: str, *, create: bool) -> int:
     if create and _stat(parent, name) is None:
         os.mkdir(name, 0o755, dir_fd=parent)
     try:
-        return os.open(name, _FOLDER, dir_fd=parent)
+        folder = open_unlocked(parent, name, _FOLDER)
     except NotADirectoryError as error:
         raise ChangeRefused([f"{path!r}: {name!r} is a link or a file, not a folder"]) from error
+    _unlock(folder)
+    return folder
+
+
+def _unlock(descriptor: int) -> None:
+    """Give the owner what he needs of a folder (to list, enter and change it) or a file (to read it)."""
+    mode = os.fstat(descriptor).st_mode
+    needed = stat.S_IRWXU if stat.S_ISDIR(mode) else stat.S_IRUSR
+    if mode & needed != needed:
+        # A descriptor of O_PATH takes no fchmod; its /proc link leads to this very file, whatever its name is by now.
+        Path(f"/proc/self/fd/{descriptor}").chmod(stat.S_IMODE(mode) | needed)
 
 
 def _read(folder: int, name: str, path: str) -> bytes | None:
@@ -127,7 +129,7 @@ def _read(folder: int, name: str, path: str) -> bytes | None:
     if found is None:
         return None
     _check_regular(found, path)
-    with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
+    with os.fdopen(open_unlocked(folder, name, _READ), "rb") as file:
         _check_regular(os.fstat(file.fileno()), path)
         content = file.read(MAX_FILE_BYTES + 1)
     if len(content) > MAX_FILE_BYTES:

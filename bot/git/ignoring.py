@@ -16,6 +16,8 @@ from bot.git.mirrors import Mirror
 from bot.git.porcelain import failure, git
 
 _NONE_IGNORED = 1
+_HERE = b"./"
+"""Before each path, so that none of them is read as a pathspec's magic (`:!secret`)."""
 
 
 def ignored_paths(mirror: Mirror, base: Snapshot, untracked: Sequence[str]) -> frozenset[str]:
@@ -34,9 +36,9 @@ def ignored_paths(mirror: Mirror, base: Snapshot, untracked: Sequence[str]) -> f
             ["check-ignore", "--no-index", "-z", "--stdin"],
             mirror.folder,
             work_tree=Path(scratch),
-            stdin=b"".join(os.fsencode(path) + b"\0" for path in untracked),
+            stdin=b"".join(_HERE + os.fsencode(path) + b"\0" for path in untracked),
             timeout_seconds=60,
         )
     if output.status not in (0, _NONE_IGNORED):
         raise failure("cannot tell which files are ignored", output)
-    return frozenset(os.fsdecode(path) for path in output.stdout.split(b"\0") if path)
+    return frozenset(os.fsdecode(path.removeprefix(_HERE)) for path in output.stdout.split(b"\0") if path)

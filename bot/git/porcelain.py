@@ -24,7 +24,6 @@ _FIXED = {
     "GIT_CONFIG_GLOBAL": str(Path(__file__).with_name("git.config")),
     "GIT_CONFIG_NOSYSTEM": "1",
     "GIT_ATTR_NOSYSTEM": "1",
-    "GIT_LITERAL_PATHSPECS": "1",
     "GIT_TERMINAL_PROMPT": "0",
     "HOME": "/nonexistent",
     "XDG_CONFIG_HOME": "/nonexistent",
@@ -40,9 +39,9 @@ _DENIED = re.compile(
     r"authentication failed|could not read (username|password)|permission denied|error: 40[13]|dubious ownership", re.IGNORECASE
 )
 _TRANSIENT = re.compile(
-    r"could ?n.t resolve host|could not resolve|failed to connect|could ?n.t connect"
-    r"|connection (refused|reset|timed out|closed)|network is unreachable|no route to host|timed? ?out|hung up unexpectedly|early eof|rpc failed|error: (429|5\d\d)"
-    r"|ssl_|gnutls|unexpected disconnect|unable to create '.*\.lock'",
+    r"could ?n.t (resolve host|connect)|could not resolve|failed to connect|connection (refused|reset|timed out|closed)"
+    r"|network is unreachable|no route to host|timed? ?out|hung up unexpectedly|unexpected disconnect|early eof|rpc failed"
+    r"|error: (429|5\d\d)|ssl_|gnutls|unable to create '.*\.lock'",
     re.IGNORECASE,
 )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.domain.policies import CampaignPolicy
+from bot.domain.repositories import Repository
 from bot.domain.states import Outcome
 from bot.store.campaigns import Campaign
 from bot.store.publications import Change
@@ -26,28 +27,35 @@ class Assignment:
         return Change(self.run.org, self.policy.name, self.run.repository.name, self.run.base, self.run.path)
 
     def variables(self, base_head: str) -> Mapping[str, Any]:
-        """What templates see; templates/README.md documents each."""
-        repository = self.run.repository
+        """What templates see, of this attempt."""
+        known = variables_of(self.run.repository, self.policy)
         return {
-            "org": self.run.org,
-            "repo": {
-                "name": repository.name,
-                "full_name": repository.full_name,
-                "default_branch": repository.default_branch,
-                "description": repository.description,
-                "visibility": repository.visibility,
-                "topics": sorted(repository.topics),
-                "languages": sorted(repository.languages),
-                "url": repository.url,
-            },
-            "policy": self.policy.name,
-            "description": self.policy.description,
+            **known,
             "revision": self.campaign.revision,
             "campaign": self.campaign.id,
             "path": self.run.path,
             "base": {"branch": self.run.base, "head": base_head},
-            "vars": dict(self.policy.variables),
         }
+
+
+def variables_of(repository: Repository, policy: CampaignPolicy) -> dict[str, Any]:
+    """What templates see of a repository and a policy; templates/README.md documents each."""
+    return {
+        "org": repository.org,
+        "repo": {
+            "name": repository.name,
+            "full_name": repository.full_name,
+            "default_branch": repository.default_branch,
+            "description": repository.description,
+            "visibility": repository.visibility,
+            "topics": sorted(repository.topics),
+            "languages": sorted(repository.languages),
+            "url": repository.url,
+        },
+        "policy": policy.name,
+        "description": policy.description,
+        "vars": dict(policy.variables),
+    }
 
 
 @dataclass(frozen=True, slots=True)

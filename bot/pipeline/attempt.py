@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bot.domain.changesets import Changeset
 from bot.domain.policies import ClaudeStep, CommandStep, RepositoryPolicy, Step, TemplateStep
 from bot.domain.policy_files import parse_repository
+from bot.domain.selection import REPOSITORY_POLICY, opted_out
 from bot.domain.states import Outcome, Stage
 from bot.domain.verdicts import Verdict
 from bot.errors import FenceLost, PolicyError
@@ -21,8 +22,6 @@ from bot.ports import StepContext, Workspace
 from bot.services import Services
 from bot.store import ledger, records, runs
 from bot.store.ledger import Accounts
-
-REPOSITORY_POLICY = ".whimbrel.yaml"
 
 
 class OptedOut(Exception):
@@ -105,8 +104,8 @@ def tighten(assignment: Assignment, base: Base) -> Assignment:
         repositorys: RepositoryPolicy = parse_repository(own.decode("utf-8", "replace"), REPOSITORY_POLICY)
     except PolicyError as error:
         raise OptedOut(f"its own policy cannot be read, so it is left alone: {error}") from error
-    if not repositorys.enabled or not repositorys.campaigns.get(assignment.policy.name, True):
-        raise OptedOut(f"opted out in {REPOSITORY_POLICY}")
+    if reason := opted_out(assignment.policy, repositorys):
+        raise OptedOut(reason)
     return Assignment(assignment.run, assignment.campaign, repositorys.tighten(assignment.policy))
 
 

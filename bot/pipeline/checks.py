@@ -45,7 +45,7 @@ def _run(
     if seconds <= 0:
         return CheckResult(check.run, 124, 0, reason=f"not run: the attempt's {limits.timeout_minutes:g} minutes were used up")
     command = SandboxCommand(
-        argv=["/bin/bash", "-c", check.run],
+        argv=check.argv,
         workspace=place.tree,
         home=place.home,
         limits=limits,

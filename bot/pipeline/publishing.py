@@ -15,7 +15,7 @@ from codeowners import CodeOwners
 
 from bot.domain.changesets import Changeset
 from bot.domain.money import dollars
-from bot.domain.policies import ClaudeStep
+from bot.domain.policies import COMMIT_TEMPLATE, ClaudeStep
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
 from bot.domain.states import Outcome
 from bot.domain.verdicts import Verdict
@@ -28,7 +28,6 @@ from bot.services import BOT_EMAIL, BOT_NAME, Services
 from bot.store import audit, ledger, publications, runs
 from bot.store.publications import Publication
 
-COMMIT_TEMPLATE = "pull_request/commit.md.j2"
 CODEOWNERS_PLACES = ("CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS", "docs/CODEOWNERS")
 
 
@@ -138,7 +137,12 @@ def _record(
         audit.append(
             tx, services.audit_key, services.clock, org=org, actor="whimbrel", action="pull_request.published",
             subject=f"{repository.full_name}#{pull_request.number}",
-            details={"policy": policy, "campaign": assignment.campaign.id, "branch": proposal.branch, "files": list(proposal.changeset.paths)},
+            details={
+                "policy": policy,
+                "campaign": assignment.campaign.id,
+                "branch": proposal.branch,
+                "files": list(proposal.changeset.paths),
+            },
         )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from bot.domain.money import MicroUsd, decimal_usd
 from bot.domain.states import Outcome, RunState
 from bot.store import ledger
 from bot.store.campaigns import Campaign
-from bot.store.schema import campaigns, publications, runs
+from bot.store.schema import accounts, campaigns, ledger_entries, publications, runs
 
 FINE = (Outcome.PUBLISHED, Outcome.REPORTED, Outcome.NO_CHANGE, Outcome.REJECTED, Outcome.SKIPPED)
 
@@ -95,6 +95,30 @@ def cost_history(tx: Connection, org: str, policy: str) -> CostHistory:
         .where(campaigns.c.org == org, campaigns.c.policy == policy, runs.c.cost_micro > 0)
     ).one()
     return CostHistory(int(found[0]), MicroUsd(int(found[1])))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One settled request to a model."""
+
+    model: str
+    tokens: int
+    cost: MicroUsd
+    estimated: bool
+    latency_ms: int
+
+
+def requests_of_run(tx: Connection, run_id: str) -> list[Request]:
+    """Every settled request of all attempts of a run, in their order."""
+    entry = ledger_entries.c
+    tokens = entry.input_tokens + entry.output_tokens + entry.cache_read_tokens + entry.cache_write_tokens
+    found = tx.execute(
+        select(entry.model, tokens.label("tokens"), entry.amount, entry.estimated, entry.latency_ms)
+        .join(accounts, accounts.c.id == entry.attempt_account)
+        .where(accounts.c.scope == "attempt", accounts.c.key.like(f"{run_id}.%"), entry.kind == "settle")
+        .order_by(entry.id)
+    )
+    return [Request(row.model, row.tokens, MicroUsd(row.amount), row.estimated, row.latency_ms) for row in found]
 
 
 def unfinished(tx: Connection, campaign_id: str) -> dict[str, int]:

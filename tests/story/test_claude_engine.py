@@ -87,6 +87,10 @@ class Attempt:
         )
 
     @property
+    def transcript(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.artifacts["transcript"].splitlines()]
+
+    @property
     def messages(self) -> list[str]:
         return [message for message, _ in self.told]
 
@@ -161,7 +165,7 @@ def test_a_python_project_is_migrated_and_every_token_is_metered(attempt: Attemp
     assert end["cost_micro"] == attempt.meter.spent > 0
     assert end["permission_denials"] == []
     assert {"Read setup.py", "Write pyproject.toml", "Edit README.md"} <= set(attempt.messages)
-    kinds = [json.loads(line)["type"] for line in attempt.artifacts["transcript"].splitlines()]
+    kinds = [event["type"] for event in attempt.transcript]
     assert (kinds[0], kinds[-1]) == ("prompt", "result")
 
 
@@ -331,6 +335,9 @@ def test_a_result_that_the_agent_forges_does_not_hide_an_error(
 
     with pytest.raises(AgentFailed, match="status 400"):
         attempt.apply(serve(play))
+    assert any(event["type"] == "result" and event.get("result") == "FORGED" for event in attempt.transcript), (
+        "the forged line did not even reach the stream"
+    )
 
 
 def test_a_model_that_hangs_is_ended_by_the_idle_clock(attempt: Attempt) -> None:

@@ -124,7 +124,6 @@ def scene(tmp_path: Path) -> Scene:
 
 def test_the_prompt_is_the_template_the_files_and_the_file_to_make(scene: Scene) -> None:
     scene.apply(
-        prompt="",
         claude="prompts/move.md.j2",
         files=["setup.py", "docs/a.md"],
         template="pyproject.toml.j2",
@@ -192,7 +191,7 @@ def test_it_tells_its_start_its_steps_and_its_end(scene: Scene) -> None:
     assert start == "Claude Code starts with claude-sonnet-4-5"
     assert len(started["prompt_sha256"]) == 64
     assert step == "Read a"
-    assert end == "Claude Code ended after 2 turns: 1,200 tokens, $0.0060"
+    assert end == "Claude Code ended after 2 turns: 1,200 tokens, $0.006"
     assert data == {
         "turns": 2, "tokens": 1200, "cost_micro": 6000, "permission_denials": ["Write .npmrc"], "summary": "Moved.",
     }  # fmt: skip

@@ -1,0 +1,43 @@
+"""What a repository needs to comply with the `standardize` policy: rendered by the very templates that the campaign uses."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from bot.config import Settings, packaged
+from bot.demo.organization import Comply
+from bot.domain.policies import TemplateStep
+from bot.domain.repositories import Repository
+from bot.engines.template import rendered_file
+from bot.pipeline.assignment import template_variables
+from bot.policy_store import load_policies
+from bot.rendering import Renderer
+
+POLICY = "standardize"
+
+
+def comply(settings: Settings) -> Comply:
+    """Nothing is read before a repository is to be made compliant. It raises PolicyError then, and ChangeRefused."""
+
+    def needed(repository: Repository, files: dict[str, bytes]) -> dict[str, bytes]:
+        policy = load_policies(settings.policies).campaigns[POLICY]
+        renderer = Renderer([settings.templates, packaged("templates")])
+        variables = template_variables(repository, policy, base=repository.default_branch, base_head=repository.head or "")
+        made: dict[str, bytes] = {}
+        with tempfile.TemporaryDirectory() as scratch:
+            for step in policy.steps:
+                assert isinstance(step, TemplateStep), f"{POLICY} needs no sandbox"
+                path = renderer.render_text(step.to, variables)
+                made[path] = rendered_file(
+                    step,
+                    path,
+                    made.get(path, files.get(path)),
+                    renderer.render(step.template, variables),
+                    None,
+                    block=policy.name,
+                    scratch=Path(scratch),
+                )
+        return made
+
+    return needed
