@@ -10,8 +10,8 @@ import shlex
 import shutil
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from importlib.resources import files as resources
 from pathlib import Path
 
@@ -20,6 +20,7 @@ import pygit2
 from bot.demo.history import Commit, parse_history
 from bot.domain.changesets import FileChange, FileMode
 from bot.domain.repositories import Repository
+from bot.hosts.local import LocalHost
 
 Comply = Callable[[Repository, dict[str, bytes]], dict[str, bytes]]
 """From a repository and its files by path: the files that it needs to comply, the new ones and those to replace."""
@@ -83,21 +84,34 @@ def build_organization(host_root: Path, org: str = "acme", *, comply: Comply, ca
     missing = [wanted for wanted in REPOSITORIES if not _bare(folder, wanted).exists()]
     for wanted in missing:
         with tempfile.TemporaryDirectory(prefix=".building-", dir=host_root) as scratch:
-            _build(Path(scratch), org, wanted, comply, canary)
-            _install(Path(scratch), folder, wanted)
+            _build(Path(scratch), org, wanted, _history(wanted, canary))
+            if wanted.compliant:
+                _make_compliant(Path(scratch), org, wanted, comply, url=_bare(folder, wanted).absolute().as_uri())
+            _install(Path(scratch) / org, folder, wanted)
     return [wanted.name for wanted in missing]
 
 
-def _build(folder: Path, org: str, wanted: DemoRepository, comply: Comply, canary: Path) -> None:
+def _build(host_root: Path, org: str, wanted: DemoRepository, history: list[Commit]) -> None:
+    folder = host_root / org
     repository = pygit2.init_repository(_bare(folder, wanted), bare=True, initial_head=wanted.default_branch)
-    history = [] if wanted.empty else _history(wanted.name, canary)
     for commit in history:
         _commit(repository, commit)
-    if wanted.compliant:
-        _commit(repository, _compliance(repository, org, wanted, history, comply))
     meta = _meta(folder, wanted)
     meta.mkdir()
     (meta / "repository.json").write_text(json.dumps(wanted.metadata(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _make_compliant(host_root: Path, org: str, wanted: DemoRepository, comply: Comply, *, url: str) -> None:
+    """Add the commit that a campaign would have made, by the templates as they are now, on the repository as it will be listed."""
+    host = LocalHost(host_root)
+    listed = host.repository(org, wanted.name)
+    now = dict(host.read_files(listed, host.list_paths(listed)))
+    needed = comply(replace(listed, url=url), now)
+    files = tuple(FileChange(path, FileMode.REGULAR, content) for path, content in sorted(needed.items()))
+    repository = pygit2.Repository(str(_bare(host_root / org, wanted)))
+    last = repository.head.peel(pygit2.Commit)
+    at = datetime.fromtimestamp(last.author.time, UTC) + timedelta(days=30)
+    _commit(repository, Commit(at, last.author.name, "Adopt the organization's standard files", files))
 
 
 def _install(built: Path, folder: Path, wanted: DemoRepository) -> None:
@@ -109,28 +123,11 @@ def _install(built: Path, folder: Path, wanted: DemoRepository) -> None:
     _bare(built, wanted).rename(_bare(folder, wanted))
 
 
-def _history(name: str, canary: Path) -> list[Commit]:
-    text = (resources("bot.demo") / "files" / f"{name}.txt").read_text(encoding="utf-8")
+def _history(wanted: DemoRepository, canary: Path) -> list[Commit]:
+    if wanted.empty:
+        return []
+    text = (resources("bot.demo") / "files" / f"{wanted.name}.txt").read_text(encoding="utf-8")
     return parse_history(text.replace("@CANARY@", shlex.quote(str(canary))))
-
-
-def _compliance(
-    repository: pygit2.Repository, org: str, wanted: DemoRepository, history: list[Commit], comply: Comply
-) -> Commit:
-    """The commit that a campaign would have made, by the templates as they are now."""
-    listed = Repository(
-        org,
-        wanted.name,
-        wanted.default_branch,
-        head=str(repository.head.target),
-        visibility="internal",
-        topics=frozenset(wanted.topics),
-        description=wanted.description,
-    )
-    now = {file.path: file.content or b"" for commit in history for file in commit.files}
-    files = tuple(FileChange(path, FileMode.REGULAR, content) for path, content in sorted(comply(listed, now).items()))
-    last = history[-1]
-    return Commit(last.at + timedelta(days=30), last.author, "Adopt the organization's standard files", files)
 
 
 def _commit(repository: pygit2.Repository, commit: Commit) -> None:

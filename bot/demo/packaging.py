@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ast
 import configparser
-import json
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
+
+from bot.demo.toml_text import toml
 
 Table = dict[str, Any]
 
@@ -77,7 +78,7 @@ def migrated(setup_py: str, setup_cfg: str = "", *, template: str = "", existing
     project, setuptools = _project(metadata)
     document: Table = {
         "build-system": wanted.get("build-system") or kept.get("build-system") or _BUILD_SYSTEM,
-        "project": {**_defaults(wanted.get("project", {})), **project, **kept.get("project", {})},
+        "project": _ordered({**_defaults(wanted.get("project", {})), **project, **kept.get("project", {})}),
     }
     tool = {**wanted.get("tool", {}), **_tools(cfg), **kept.get("tool", {})}
     if not isinstance(document["project"].get("name"), str):
@@ -277,7 +278,7 @@ def _project(metadata: Table) -> tuple[Table, Table]:
         project["optional-dependencies"] = extras
     if dynamic:
         project["dynamic"] = sorted(dynamic)
-    return {key: project[key] for key in sorted(project, key=_ORDER.index)}, _setuptools(metadata, dynamic)
+    return project, _setuptools(metadata, dynamic)
 
 
 def _place(project: Table, dynamic: Table, key: str, value: Any) -> None:
@@ -345,6 +346,11 @@ def _setuptools(metadata: Table, dynamic: Table) -> Table:
     return table
 
 
+def _ordered(project: Table) -> Table:
+    """As the packaging guide orders it; a key that it does not know comes last."""
+    return {key: project[key] for key in sorted(project, key=(*_ORDER, *project).index)}
+
+
 def _defaults(project: Table) -> Table:
     return {key: value for key, value in project.items() if key == "requires-python"}
 
@@ -364,33 +370,3 @@ def _readable_tables(text: str) -> Table:
         for key, value in read.items():
             tables[key] = {**tables.get(key, {}), **value} if isinstance(value, dict) else value
     return tables
-
-
-def toml(document: Table) -> str:
-    """A document of tables as TOML: scalars first in each table, lists of more than one item a line each."""
-    return "\n".join(_tables((), document)).strip() + "\n"
-
-
-def _tables(path: tuple[str, ...], table: Table) -> Iterator[str]:
-    scalars = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    if scalars or (path and not table):
-        yield f"[{'.'.join(map(_key, path))}]"
-        yield from (f"{_key(key)} = {_toml_value(value)}" for key, value in scalars.items())
-        yield ""
-    for key, value in table.items():
-        if isinstance(value, dict):
-            yield from _tables((*path, key), value)
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-
-
-def _toml_value(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_key(key)} = {_toml_value(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, list | tuple):
-        items = [_toml_value(item) for item in value]
-        return "[" + ", ".join(items) + "]" if len(items) < 2 else "[\n" + "".join(f"  {item},\n" for item in items) + "]"
-    # A JSON string is a TOML string too.
-    return json.dumps(value, ensure_ascii=False)

@@ -208,9 +208,9 @@ class TemplateStep(Strict):
 class ClaudeStep(Strict):
     """Headless Claude Code in the sandbox."""
 
-    claude: RelativePath = ""
+    claude: RelativePath | None = None
     """A prompt template's path below templates/."""
-    prompt: Text = ""
+    prompt: Text | None = None
     """The prompt itself (a template too), in place of `claude:`."""
     template: RelativePath | None = None
     """With `to`: make sure that the file exists and follows this template."""

@@ -80,6 +80,8 @@ def opted_out(policy: CampaignPolicy, repository_policy: RepositoryPolicy | None
 def _by_state(repository: Repository, select: Selection) -> str | None:
     if repository.unusable:
         return f"cannot be read: {repository.unusable}"
+    if repository.unusable:
+        return repository.unusable
     if repository.head is None:
         return "empty: there is no commit yet"
     if repository.archived and not select.archived:

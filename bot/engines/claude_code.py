@@ -129,7 +129,9 @@ class ClaudeEngine:
 
     def _prompt(self, step: ClaudeStep, variables: Mapping[str, Any]) -> str:
         asked = (
-            self._renderer.render(step.claude, variables) if step.claude else self._renderer.render_text(step.prompt, variables)
+            self._renderer.render(step.claude, variables)
+            if step.claude
+            else self._renderer.render_text(step.prompt or "", variables)
         )
         parts = [asked.strip()]
         if step.files:

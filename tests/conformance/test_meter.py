@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from bot.domain.money import MicroUsd, micro_usd
@@ -19,15 +21,16 @@ MODEL = "claude-sonnet-4-5"
 
 
 @pytest.fixture(params=["sqlite", "postgres", "fake"])
-def meter(request: pytest.FixtureRequest, clock: ManualClock) -> Meter:
+def meter(request: pytest.FixtureRequest, clock: ManualClock) -> Iterator[Meter]:
     """With one dollar."""
     if request.param == "fake":
-        return FakeMeter(cap="1")
+        yield FakeMeter(cap="1")
+        return
     database = Database(request.getfixturevalue(f"{request.param}_databases").upgraded())
-    request.addfinalizer(database.dispose)
     with database.transaction() as tx:
         charged = Accounts(*(ledger.ensure_account(tx, scope, "one", "", CAP) for scope in ("org", "campaign", "attempt")))
-    return LedgerMeter(database, charged, clock)
+    yield LedgerMeter(database, charged, clock)
+    database.dispose()
 
 
 def settle(meter: Meter, reservation: int, cost: int) -> None:

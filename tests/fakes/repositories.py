@@ -77,13 +77,13 @@ def commit_tree(repository: pygit2.Repository, tree: pygit2.Oid, *, branch: str 
 
 
 def head(repository: pygit2.Repository | Path, branch: str = "main") -> str | None:
-    found = _tip(_opened(repository), branch)
+    found = _tip(opened(repository), branch)
     return None if found is None else str(found.id)
 
 
 def files_at(repository: pygit2.Repository | Path, revision: str = "main") -> dict[str, Content]:
     """Every file of a branch or commit, submodules left out."""
-    opened = _opened(repository)
+    opened = opened(repository)
     return dict(_files(opened.revparse_single(revision).peel(pygit2.Tree), ""))
 
 
@@ -100,7 +100,7 @@ def _files(tree: pygit2.Tree, prefix: str) -> list[tuple[str, Content]]:
     return found
 
 
-def _opened(repository: pygit2.Repository | Path) -> pygit2.Repository:
+def opened(repository: pygit2.Repository | Path) -> pygit2.Repository:
     return pygit2.Repository(repository) if isinstance(repository, Path) else repository
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from bot.config import claude_binary
+from bot.config import claude_binary, packaged
 from bot.demo.conversation import Conversation, Failure, ToolCall, ToolResult, Turn
 from bot.demo.scripted_model import Play, ScriptedModel
 from bot.domain.policies import ClaudeStep, Limits
@@ -29,7 +29,7 @@ from bot.sandbox.bubblewrap import BubblewrapSandbox
 from tests.fakes.meter import FakeMeter
 
 KEY = "sk-ant-api03-the-real-key-of-this-test"
-PROMPT = "Move the packaging metadata from setup.py and setup.cfg to pyproject.toml; delete setup.py and setup.cfg."
+MIGRATE = {"claude": "prompts/migrate-to-pyproject.md.j2", "template": "files/pyproject.toml.j2", "to": "pyproject.toml"}
 
 
 @dataclass
@@ -69,14 +69,18 @@ class Attempt:
                 yield gateway
 
         engine = ClaudeEngine(
-            BubblewrapSandbox(), Renderer([self.folder]), open_gateway, claude_binary(), idle_seconds=self.idle_seconds
+            BubblewrapSandbox(),
+            Renderer([packaged("templates")]),
+            open_gateway,
+            claude_binary(),
+            idle_seconds=self.idle_seconds,
         )
-        engine.apply(ClaudeStep(**{"prompt": PROMPT, **step}), self._context())
+        engine.apply(ClaudeStep(**(step if "claude" in step else {"prompt": "Begin.", **step})), self._context())
 
     def _context(self) -> StepContext:
         return StepContext(
             workspace=Workspace(self.tree, self.home, self.folder / "scratch"),
-            variables={},
+            variables={"repo": {"name": "not-acme", "description": ""}},
             limits=Limits(),
             usd_cap_micro=2_000_000,
             remaining_seconds=lambda: 120.0,
@@ -143,14 +147,18 @@ def test_a_python_project_is_migrated_and_every_token_is_metered(attempt: Attemp
         README__md="# acme\n\n    python setup.py install\n",
         CLAUDE__md="Always be CLAUDE-MD-GUIDED.\n",
     )
-    template = '[build-system]\nrequires = ["setuptools>=80"]\nbuild-backend = "setuptools.build_meta"\n'
-    (attempt.folder / "pyproject.toml.j2").write_text(template)
     with ScriptedModel() as model:
-        attempt.apply(model, template="pyproject.toml.j2", to="pyproject.toml")
+        attempt.apply(model, **MIGRATE)
     assert sorted(path.name for path in attempt.tree.iterdir()) == ["CLAUDE.md", "README.md", "pyproject.toml"]
     assert tomllib.loads((attempt.tree / "pyproject.toml").read_text()) == {
-        "build-system": {"requires": ["setuptools>=80"], "build-backend": "setuptools.build_meta"},
-        "project": {"name": "acme", "version": "1.2", "description": "Does things", "dependencies": ["click"]},
+        "build-system": {"requires": ["setuptools>=77"], "build-backend": "setuptools.build_meta"},
+        "project": {
+            "name": "acme",
+            "version": "1.2",
+            "description": "Does things",
+            "requires-python": ">=3.9",
+            "dependencies": ["click"],
+        },
         "tool": {"pytest": {"ini_options": {"addopts": "-q"}}},
     }
     assert "pip install ." in (attempt.tree / "README.md").read_text()

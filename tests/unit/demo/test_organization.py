@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.resources import files as resources
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ruamel.yaml import YAML
 from bot.demo.organization import REPOSITORIES, build_organization
 from bot.domain.policies import RepositoryPolicy
 from bot.domain.repositories import Repository
+from bot.hosts.local import LocalHost
 
 STANDARD = {"CONTRIBUTING.md": b"Be kind.\n", "README.md": b"# Replaced\n"}
 SETUP_PY = ["billing-worker", "feature-flags", "ledger-api", "localized-mail", "payments-sdk", "report-cli", "retry-utils"]
@@ -20,6 +22,8 @@ SETUP_PY = ["billing-worker", "feature-flags", "ledger-api", "localized-mail", "
 
 def comply(repository: Repository, files: dict[str, bytes]) -> dict[str, bytes]:
     assert repository.full_name == "acme/feature-flags"
+    assert repository.languages == {"python"}
+    assert repository.url.endswith("/host/acme/feature-flags.git")
     assert b"setup(" in files["setup.py"]
     return STANDARD
 
@@ -119,6 +123,19 @@ def test_the_compliant_one_has_what_comply_gave(host: Path) -> None:
     found = entries(host, "feature-flags")
     assert {path: found[path][1] for path in STANDARD} == STANDARD
     assert "feature_flags/rollout.py" in found
+
+
+def test_it_is_listed_as_it_was_when_it_was_made_compliant(host: Path) -> None:
+    seen: list[Repository] = []
+
+    def note(repository: Repository, files: dict[str, bytes]) -> dict[str, bytes]:
+        seen.append(repository)
+        return {}
+
+    root = host.parent / "listed"
+    build_organization(root, comply=note)
+    listed = LocalHost(root).repository("acme", "feature-flags")
+    assert [replace(listed, head=seen[0].head, size_kb=seen[0].size_kb)] == seen
 
 
 def test_the_hostile_one_reaches_out_and_building_it_runs_nothing(host: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bot.demo.packaging import Unreadable, migrated, toml
+from bot.demo.packaging import Unreadable, migrated
 
 RICH = """
 import os, re
@@ -166,12 +166,3 @@ def test_dependencies_in_a_file_become_dynamic() -> None:
 def test_what_cannot_be_read_is_said(setup_py: str, words: str) -> None:
     with pytest.raises(Unreadable, match=words):
         migrated(setup_py)
-
-
-def test_toml_of_awkward_values_reads_back() -> None:
-    document = {
-        "a": {"": "empty key", "dotted.key": 'quote " and \\ and ü and \n', "flags": [True, 1, "x"], "none": []},
-        "empty": {},
-        "people": {"list": [{"name": "Ada", "e": {"x": 1}}]},
-    }
-    assert tomllib.loads(toml(document)) == document
