@@ -81,10 +81,10 @@ def postgres(binaries: Path) -> Iterator[PostgresDatabases]:
     folder = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))
     identity = _somebody_but_root(folder)
     try:
-        initdb = [binaries / "initdb", "-D", folder / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"]
+        initdb = f"{binaries}/initdb -D data -U postgres -A trust -E UTF8 --locale=C --no-sync".split()
         subprocess.run([*identity, *initdb], cwd=folder, check=True, stdout=subprocess.DEVNULL)
         options = [part for option in FAST_AND_FORGETFUL for part in ("-c", option)]
-        server = [binaries / "postgres", "-D", folder / "data", "-k", folder, *options]
+        server = [f"{binaries}/postgres", "-D", "data", "-k", str(folder), *options]
         with (folder / "log").open("wb") as log:
             process = subprocess.Popen([*identity, *server], cwd=folder, stdout=log, stderr=log)
         try:

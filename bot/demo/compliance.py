@@ -10,7 +10,7 @@ from bot.demo.organization import Comply
 from bot.domain.policies import TemplateStep
 from bot.domain.repositories import Repository
 from bot.engines.template import rendered_file
-from bot.pipeline.assignment import template_variables
+from bot.pipeline.assignment import variables_of
 from bot.policy_store import load_policies
 from bot.rendering import Renderer
 
@@ -23,7 +23,7 @@ def comply(settings: Settings) -> Comply:
     def needed(repository: Repository, files: dict[str, bytes]) -> dict[str, bytes]:
         policy = load_policies(settings.policies).campaigns[POLICY]
         renderer = Renderer([settings.templates, packaged("templates")])
-        variables = template_variables(repository, policy, base=repository.default_branch, base_head=repository.head or "")
+        variables = variables_of(repository, policy)
         made: dict[str, bytes] = {}
         with tempfile.TemporaryDirectory() as scratch:
             for step in policy.steps:

@@ -102,7 +102,7 @@ def _build(host_root: Path, org: str, wanted: DemoRepository, history: list[Comm
 
 
 def _make_compliant(host_root: Path, org: str, wanted: DemoRepository, comply: Comply, *, url: str) -> None:
-    """Add the commit that a campaign would have made, by the templates as they are now, on the repository as it will be listed."""
+    """Add the commit that a campaign would have made of the repository as the host will list it."""
     host = LocalHost(host_root)
     listed = host.repository(org, wanted.name)
     now = dict(host.read_files(listed, host.list_paths(listed)))

@@ -8,7 +8,6 @@ from typing import Any
 
 from bot.domain.policies import CampaignPolicy
 from bot.domain.repositories import Repository
-from bot.domain.repositories import Repository
 from bot.domain.states import Outcome
 from bot.store.campaigns import Campaign
 from bot.store.publications import Change
@@ -28,30 +27,19 @@ class Assignment:
         return Change(self.run.org, self.policy.name, self.run.repository.name, self.run.base, self.run.path)
 
     def variables(self, base_head: str) -> Mapping[str, Any]:
-        """What templates see."""
-        run = self.run
-        return template_variables(
-            run.repository,
-            self.policy,
-            base=run.base,
-            base_head=base_head,
-            path=run.path,
-            campaign=self.campaign.id,
-            revision=self.campaign.revision,
-        )
+        """What templates see, of this attempt."""
+        known = variables_of(self.run.repository, self.policy)
+        return {
+            **known,
+            "revision": self.campaign.revision,
+            "campaign": self.campaign.id,
+            "path": self.run.path,
+            "base": {"branch": self.run.base, "head": base_head},
+        }
 
 
-def template_variables(
-    repository: Repository,
-    policy: CampaignPolicy,
-    *,
-    base: str,
-    base_head: str,
-    path: str = "",
-    campaign: str = "",
-    revision: str = "",
-) -> dict[str, Any]:
-    """The values that templates see; templates/README.md documents each."""
+def variables_of(repository: Repository, policy: CampaignPolicy) -> dict[str, Any]:
+    """What templates see of a repository and a policy; templates/README.md documents each."""
     return {
         "org": repository.org,
         "repo": {
@@ -66,10 +54,6 @@ def template_variables(
         },
         "policy": policy.name,
         "description": policy.description,
-        "revision": revision,
-        "campaign": campaign,
-        "path": path,
-        "base": {"branch": base, "head": base_head},
         "vars": dict(policy.variables),
     }
 

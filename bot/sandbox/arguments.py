@@ -77,7 +77,9 @@ def options(command: SandboxCommand, bwrap: Bwrap, *, passwd: int, group: int, s
         *("--bind", str(command.home), HOME, "--ro-bind", "/dev/null", f"{HOME}/.bashrc"),
         *("--bind", str(command.workspace), WORKSPACE),
         *(word for mount in command.mounts for word in _mount(mount)),
-        *("--remount-ro", "/dev", "--remount-ro", "/", "--chdir", WORKSPACE, "--clearenv"),
+        # To the host's kernel, uid 1000 of a sandbox that root starts is root: it could write /proc/sys/kernel/core_pattern.
+        *(word for folder in ("/proc", "/dev", "/") for word in ("--remount-ro", folder)),
+        *("--chdir", WORKSPACE, "--clearenv"),
         *_environment(command),
     ]
     if any("\0" in word for word in result):

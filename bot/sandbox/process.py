@@ -49,7 +49,8 @@ class SandboxProcess:
     """bwrap outside (`popen`), its process 1 inside, and below that the command."""
 
     def __init__(self, popen: subprocess.Popen[bytes], status: int, output: Output) -> None:
-        assert popen.stdin and popen.stdout and popen.stderr, "all three are pipes"
+        assert popen.stdout
+        assert popen.stderr
         self._popen, self._output = popen, output
         self._status = os.fdopen(status)
         self._stdin = memoryview(b"")

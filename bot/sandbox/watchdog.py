@@ -18,6 +18,7 @@ from bot.sandbox.limits import MB, OWN_PROCESSES, Breach, over, set_limit
 
 _LOOK_SECONDS = 0.25
 _SPARE_PROCESSES = 16
+_SPARE_MEMORY = 1024 * MB
 
 
 class Watchdog:
@@ -45,8 +46,7 @@ class ProcessTree:
         self._peak = 0
 
     def adopt(self, pid: int) -> None:
-        memory = self._limits.memory_mb * MB
-        set_limit(pid, resource.RLIMIT_DATA, memory + memory // 4)
+        set_limit(pid, resource.RLIMIT_DATA, self._limits.memory_mb * MB + _SPARE_MEMORY)
         set_limit(pid, resource.RLIMIT_NPROC, self._limits.processes + OWN_PROCESSES + _SPARE_PROCESSES)
         os.sched_setaffinity(pid, self._processors)
         if self._root is None:

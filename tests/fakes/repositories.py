@@ -83,8 +83,7 @@ def head(repository: pygit2.Repository | Path, branch: str = "main") -> str | No
 
 def files_at(repository: pygit2.Repository | Path, revision: str = "main") -> dict[str, Content]:
     """Every file of a branch or commit, submodules left out."""
-    opened = opened(repository)
-    return dict(_files(opened.revparse_single(revision).peel(pygit2.Tree), ""))
+    return dict(_files(opened(repository).revparse_single(revision).peel(pygit2.Tree), ""))
 
 
 def _files(tree: pygit2.Tree, prefix: str) -> list[tuple[str, Content]]:

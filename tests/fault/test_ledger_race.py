@@ -58,7 +58,7 @@ def spend_all_naively(number: int, url: str) -> int:
 
 
 def close_all(number: int, url: str) -> int:
-    """Settle every reservation of one attempt, in an order of one's own, while others declare it dead; count what one closed."""
+    """Settle every reservation of one attempt, in some order, while others declare it dead; return how many one closed."""
     database = Database(url)
     clock, closed = SystemClock(), 0
     with database.reading() as tx:

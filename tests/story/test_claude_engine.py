@@ -117,7 +117,7 @@ def serve() -> Iterator[Callable[[Play], ScriptedModel]]:
         model.__exit__(None, None, None)
 
 
-def playing(*calls: ToolCall) -> Play:
+def playing(*calls: ToolCall) -> Callable[[Conversation], Turn]:
     """A model that makes these calls one after the other, then ends."""
 
     def play(conversation: Conversation) -> Turn:
