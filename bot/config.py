@@ -178,7 +178,7 @@ def _services(settings: Settings, database: Database) -> Services:
         yield {
             CommandStep: CommandEngine(sandbox),
             TemplateStep: TemplateEngine(templates, previous),
-            ClaudeStep: ClaudeEngine(sandbox, templates, open_gateway, claude_binary()),
+            ClaudeStep: ClaudeEngine(sandbox, templates, open_gateway, claude_binary(), secrets=_known_secrets(settings)),
         }
 
     return Services(
@@ -191,6 +191,10 @@ def _services(settings: Settings, database: Database) -> Services:
         renderer=renderer,
         engines=engines,
     )
+
+
+def _known_secrets(settings: Settings) -> tuple[str, ...]:
+    return tuple(secret for secret in (settings.api_key, settings.audit_key) if secret)
 
 
 def _governor(settings: Settings, org: OrgPolicy, patience_seconds: float) -> Governor:

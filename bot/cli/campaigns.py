@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import click
+from rich.console import Console
 from rich.markup import escape
 
 from bot.campaigns.activation import activate, complete_finished
@@ -15,16 +16,16 @@ from bot.campaigns.planning import make_plan
 from bot.cli import tables
 from bot.cli.common import Chosen, actor, as_json, console, print_json
 from bot.cli.foreground import follow, machinery
-from bot.cli.reports import details
+from bot.cli.reports import details, quota_alerts
 from bot.config import Settings, assemble
-from bot.domain.money import micro_usd
+from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.states import Outcome
 from bot.errors import UsageError
 from bot.pipeline.execution import execute_preview
 from bot.ports import Progress
 from bot.progress import JsonLinesProgress, RichProgress
 from bot.services import Services
-from bot.store import campaigns, reports
+from bot.store import campaigns, ledger, reports
 from bot.store.campaigns import Plan
 
 org_option = click.option("--org", required=True, help="The org policy, by its name.")
@@ -124,15 +125,17 @@ def run_campaign(
     started = activate(services, made, chosen.policy, chosen.org, actor=actor(), max_usd=max_usd)
     waiting = ""
     if not detach:
-        progress = JsonLinesProgress() if as_json else RichProgress()
+        progress = JsonLinesProgress() if as_json else RichProgress(_cap(services, chosen, started.campaign_id))
         waiting = _work(settings, services, chosen, started.campaign_id, workers, progress)
     with services.database.reading() as tx:
         status = reports.campaign_status(tx, campaigns.get(tx, started.campaign_id))
         rows = reports.campaign_runs(tx, started.campaign_id)
     if as_json:
         print_json(status)
+    elif detach:
+        console().print(f"Campaign {status['id']} is started: [bold]whimbrel status {status['id']}[/] follows it.")
     else:
-        _print_result(status, rows, waiting, detached=detach)
+        _print_result(services, chosen, status, rows, waiting)
     return exit_status(status)
 
 
@@ -177,15 +180,18 @@ def _work(settings: Settings, services: Services, chosen: Chosen, campaign_id: s
 
 
 def _plan(services: Services, chosen: Chosen, repos: tuple[str, ...], *, ignore_published: bool = False) -> Plan:
-    return make_plan(
-        services,
-        chosen.org,
-        chosen.policy,
-        chosen.templates,
-        chosen.revision,
-        only=repos,
-        ignore_published=ignore_published,
-    )
+    """Make the plan, and say on a terminal which repository is being looked at."""
+    with Console(stderr=True).status(f"Looking through {chosen.org.org} ...") as looking:
+        return make_plan(
+            services,
+            chosen.org,
+            chosen.policy,
+            chosen.templates,
+            chosen.revision,
+            only=repos,
+            ignore_published=ignore_published,
+            seen=lambda repository: looking.update(f"Looking through {escape(repository.full_name)} ..."),
+        )
 
 
 def _why_no_target(made: Plan, repo: str) -> str:
@@ -203,12 +209,18 @@ def _check_amount(max_usd: Decimal | None) -> None:
         raise UsageError(f"--max-usd: {error}") from error
 
 
-def _print_result(status: dict[str, Any], rows: list[dict[str, Any]], waiting: str, *, detached: bool) -> None:
+def _print_result(services: Services, chosen: Chosen, status: dict[str, Any], rows: list[dict[str, Any]], waiting: str) -> None:
     out = console()
-    if detached:
-        out.print(f"Campaign {status['id']} is started: [bold]whimbrel status {status['id']}[/] follows it.")
-        return
     out.print(tables.runs_table(rows))
     out.print(tables.status_panel(status))
     if waiting:
         out.print(f"[yellow]{escape(waiting)}[/]. The same command goes on where this one stopped.")
+    for warning in quota_alerts(services, [chosen.org]):
+        out.print(f"[yellow]{escape(warning)}[/]")
+
+
+def _cap(services: Services, chosen: Chosen, campaign_id: str) -> MicroUsd | None:
+    """What the campaign may spend, where it spends at all."""
+    with services.database.reading() as tx:
+        account = ledger.account(tx, "campaign", campaign_id)
+    return account.cap if account is not None and chosen.policy.uses_model else None

@@ -15,36 +15,41 @@ from bot import __version__
 from bot.errors import ConfigurationError, NotFound, QuotaRefused, StoreError, UsageError, WhimbrelError
 
 COMMANDS = {
-    "demo": "bot.cli.demo:demo",
-    "init": "bot.cli.setup:init",
-    "doctor": "bot.cli.setup:doctor",
-    "plan": "bot.cli.campaigns:plan",
-    "preview": "bot.cli.campaigns:preview",
-    "run": "bot.cli.campaigns:run",
-    "status": "bot.cli.reports:status",
-    "runs": "bot.cli.reports:runs",
-    "show": "bot.cli.reports:show",
-    "quota": "bot.cli.reports:quota",
-    "audit": "bot.cli.audit:audit",
-    "host": "bot.cli.host:host",
-    "worker": "bot.cli.processes:worker",
-    "scheduler": "bot.cli.processes:scheduler",
-    "db": "bot.cli.setup:db",
+    "demo": ("bot.cli.demo:demo", "Build an organization of 12 repositories here, and migrate it."),
+    "init": ("bot.cli.setup:init", "Write policies/ and templates/ to start from."),
+    "doctor": ("bot.cli.setup:doctor", "Check what this machine needs, and name the mend."),
+    "plan": ("bot.cli.campaigns:plan", "What a policy would do, to which repositories, at what cost."),
+    "preview": ("bot.cli.campaigns:preview", "Attempt a policy on one repository; publish nothing."),
+    "run": ("bot.cli.campaigns:run", "Run a policy on an org, and wait until all have ended."),
+    "status": ("bot.cli.reports:status", "One campaign, or all of them."),
+    "runs": ("bot.cli.reports:runs", "Every run of a campaign."),
+    "show": ("bot.cli.reports:show", "One run: timeline, diff, checks, transcript, cost."),
+    "quota": ("bot.cli.reports:quota", "What each org may spend in a month, and has spent."),
+    "audit": ("bot.cli.audit:audit", "Verify or export the audit trail."),
+    "host": ("bot.cli.host:host", "The pull requests of a local host."),
+    "worker": ("bot.cli.processes:worker", "Attempt what is in the queue, until SIGTERM."),
+    "scheduler": ("bot.cli.processes:scheduler", "Dispatch what is due, take back what was lost."),
+    "db": ("bot.cli.setup:db", "Upgrade the database."),
 }
+"""Where each command is, and what it does: the overview is printed without importing any of them."""
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name; imports one only to run it, or to say what it does."""
+    """Knows its commands by name; imports one only to run it."""
 
-    def list_commands(self, _ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(COMMANDS)
 
-    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
         if name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[name].partition(":")
+        module, _, attribute = COMMANDS[name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.markup import escape
 
 from bot.cli import tables
-from bot.cli.common import as_json, console, print_json
+from bot.cli.common import as_json, console, load, print_json
 from bot.config import Settings, assemble
-from bot.domain.money import decimal_usd
+from bot.domain.money import decimal_usd, month_of
+from bot.domain.policies import OrgPolicy
 from bot.errors import NotFound
 from bot.services import Services
-from bot.store import campaigns, records, reports
+from bot.store import campaigns, ledger, records, reports
 from bot.store import runs as store_runs
 
 
@@ -82,12 +85,29 @@ def show(run: str, transcript: bool, as_json: bool) -> None:
 @as_json
 def quota(org: str | None, as_json: bool) -> None:
     """What each ORG may spend in a month, has spent, and holds reserved."""
-    with assemble(Settings.from_environment()) as services, services.database.reading() as tx:
-        found = reports.quotas(tx, org)
+    settings = Settings.from_environment()
+    with assemble(settings) as services:
+        with services.database.reading() as tx:
+            found = reports.quotas(tx, org)
+        policies = load(settings).orgs.values() if settings.policies.is_dir() else ()
+        alerts = quota_alerts(services, [policy for policy in policies if org in (None, policy.org)])
     if as_json:
         print_json(found)
-    else:
-        console().print(tables.quota_table(found))
+        return
+    console().print(tables.quota_table(found))
+    for alert in alerts:
+        console().print(f"[yellow]{escape(alert)}[/]")
+
+
+def quota_alerts(services: Services, orgs: Sequence[OrgPolicy]) -> list[str]:
+    """A sentence for each org that has used `alert_at` of this month's allowance."""
+    alerts = []
+    with services.database.reading() as tx:
+        for org in orgs:
+            account = ledger.account(tx, "org", org.org, month_of(services.clock.now(), org.timezone))
+            if account is not None and (alert := account.alert(org.quota.alert_at)):
+                alerts.append(alert)
+    return alerts
 
 
 def details(services: Services, run_id: str) -> dict[str, Any]:

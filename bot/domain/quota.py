@@ -23,11 +23,21 @@ class Account:
         """What may still be reserved; 0 where a cap was lowered below what is spent."""
         return MicroUsd(max(0, self.cap - self.spent - self.reserved))
 
+    def alert(self, share: float) -> str:
+        """What to tell people once `share` (0 to 1) of the cap is spent or reserved; "" before."""
+        used = self.spent + self.reserved
+        if self.cap == 0 or used < share * self.cap:
+            return ""
+        return f"{used / self.cap:.0%} of the budget of {self.name} is used: {dollars(MicroUsd(used))} of {dollars(self.cap)}"
+
+    @property
+    def name(self) -> str:
+        return f"{self.scope} {self.key}" + (f" ({self.period})" if self.period else "")
+
     def refusal(self, asked: MicroUsd) -> str:
         """Why `asked` is refused, with all the figures."""
-        name = f"{self.scope} {self.key}" + (f" ({self.period})" if self.period else "")
         reserved = f" and {dollars(self.reserved)} reserved" if self.reserved else ""
         return (
-            f"the budget of {name} is used up: {dollars(self.spent)} spent{reserved} of {dollars(self.cap)}, "
+            f"the budget of {self.name} is used up: {dollars(self.spent)} spent{reserved} of {dollars(self.cap)}, "
             f"and the next request may cost {dollars(asked)}"
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bot.domain.blocks import line_ending
+from bot.domain.redaction import one_line
 from bot.errors import ChangeRefused
 from bot.git.porcelain import Output, failure, git
 
@@ -54,9 +55,11 @@ def _conflicts(path: str, ours: str, with_conflicts: str) -> list[str]:
     reasons, position = [], 0
     for side in _OUR_SIDE.findall(with_conflicts):
         hunk = side.splitlines()
+        if not hunk:
+            reasons.append(f"{path}: the template changes lines that were deleted here")
+            continue
         position = _index_of(hunk, ours.splitlines(), position)
-        said = f"`{hunk[0].strip()}`" if hunk else "lines that were deleted"
-        reasons.append(f"{path}:{position + 1}: changed here and in the template: {said}")
+        reasons.append(f"{path}:{position + 1}: changed here and in the template: `{one_line(hunk[0], 80)}`")
     return reasons
 
 

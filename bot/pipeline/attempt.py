@@ -79,7 +79,7 @@ class Deadline:
 
 def fetch(services: Services, assignment: Assignment, recorder: Recorder) -> Base:
     run = assignment.run
-    recorder.enter(Stage.CHECKOUT)
+    recorder.enter(Stage.CHECKOUT, f"fetching {run.base}")
     branch = services.renderer(assignment.campaign.revision).render_text(
         assignment.policy.pull_request.branch, assignment.variables("")
     )
@@ -125,7 +125,7 @@ def apply_steps(
     stop: Deadline,
 ) -> dict[str, bytes]:
     """Run every step in its order; return what the templates rendered, by path."""
-    recorder.enter(Stage.STEPS)
+    recorder.enter(Stage.STEPS, f"{len(assignment.policy.steps)} steps to make on {base.commit[:12]}")
     renderings: dict[str, bytes] = {}
     context = StepContext(
         workspace=place,
@@ -158,7 +158,7 @@ def describe(step: Step) -> str:
 
 
 def collect_changes(assignment: Assignment, base: Base, place: Workspace, snapshot: Snapshot, recorder: Recorder) -> Changeset:
-    recorder.enter(Stage.COLLECT)
+    recorder.enter(Stage.COLLECT, "reading out what changed")
     changeset = collect(base.mirror, base.commit, place.tree, snapshot, paths=assignment.policy.paths)
     if changeset:
         recorder.emit(
@@ -170,7 +170,7 @@ def collect_changes(assignment: Assignment, base: Base, place: Workspace, snapsh
 def check(
     services: Services, assignment: Assignment, base: Base, changeset: Changeset, recorder: Recorder, stop: Deadline
 ) -> Verdict:
-    recorder.enter(Stage.CHECK)
+    recorder.enter(Stage.CHECK, f"{len(assignment.policy.checks)} checks to pass")
     verdict = run_checks(
         assignment.policy.checks,
         services.sandbox,
@@ -199,7 +199,7 @@ def propose(
         return Ended(Outcome.REJECTED, f"a check failed: {verdict.reason}", len(changeset.files))
     if assignment.campaign.preview:
         return Ended(Outcome.REPORTED, f"a preview: {len(changeset.files)} files would be changed", len(changeset.files))
-    recorder.enter(Stage.PUBLISH)
+    recorder.enter(Stage.PUBLISH, f"publishing on {base.branch}")
     host = services.host(assignment.campaign.org_policy)
     return publish(services, assignment, proposal, commit, base.mirror, host, renderer, recorder)
 

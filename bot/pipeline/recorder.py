@@ -24,11 +24,11 @@ class Recorder:
         self._services, self._run = services, run
         self.stage = Stage.CHECKOUT
 
-    def enter(self, stage: Stage, message: str = "") -> None:
+    def enter(self, stage: Stage, message: str) -> None:
         self.stage = stage
         with self._services.database.transaction() as tx:
             runs.enter_stage(tx, self._run, stage)
-            self._add(tx, message or stage.value, {})
+            self._add(tx, message, {})
 
     def emit(self, message: str, **data: Any) -> None:
         with self._services.database.transaction() as tx:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from bot.domain.markdown import ZERO_WIDTH, cell, neutral
 
 DANGEROUS = re.compile(
-    r"@[\w\"]|[#!&]\d|\bG[HL]-\d|<[a-z!/?]|^[ \t]*/[a-z]|\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\b", re.IGNORECASE | re.MULTILINE
+    r"@[\w\"]|[#!&]\d|\bG[HL]-\d|<[a-z!/?]|^[ \t]*/[a-z]|\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\b",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
