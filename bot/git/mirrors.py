@@ -75,7 +75,7 @@ class Mirror:
             if _IN_THE_WAY.search(output.stderr):
                 self._delete_refs(_HEADS)
                 output = self._fetch(remote, wanted, held)
-            if output.status != 0 and _CORRUPT.search(output.stderr):
+            if _CORRUPT.search(output.stderr) or not all(map(self.has, filter(None, map(self._head, branches)))):
                 self.repository = _make(self.folder)
                 output = self._fetch(remote, branches, held)
             if output.status != 0:
@@ -101,7 +101,7 @@ class Mirror:
         raise failure(f"cannot push {branch} {refused}".rstrip(), output)
 
     def has(self, commit: str) -> bool:
-        return commit in self.repository
+        return isinstance(self._find(commit), pygit2.Commit)
 
     def keep(self, attempt: str, commit: str) -> None:
         """Protect a commit, and all that it points at, until the attempt is forgotten."""
@@ -123,18 +123,17 @@ class Mirror:
 
     def commit(self, commit: str) -> pygit2.Commit:
         """Raises GitError where it was never fetched."""
-        found = self.repository.get(commit)
+        found = self._find(commit)
         if not isinstance(found, pygit2.Commit):
             raise GitError(f"the commit {commit} is not in the mirror {self.folder}")
         return found
 
     def read(self, object_id: pygit2.Oid, kind: type[_Object]) -> _Object:
         """An object that a commit points at. Without it the mirror is broken: the next one to open it makes it anew."""
-        try:
-            found = self.repository[object_id]
-        except (KeyError, pygit2.GitError) as error:
+        found = self._find(object_id)
+        if found is None:
             (self.folder / _CONDEMNED).touch()
-            raise GitError(f"the mirror {self.folder} is broken: {error}", retryable=True) from error
+            raise GitError(f"the mirror {self.folder} is broken: it has no {object_id}", retryable=True)
         if not isinstance(found, kind):
             raise GitError(f"{object_id} is no {kind.__name__.lower()}: the repository itself is broken")
         return found
@@ -151,6 +150,12 @@ class Mirror:
             asked.remove(missing[1])
             self._delete_ref(f"{_HEADS}{missing[1]}")
         return Output(0, b"", "")
+
+    def _find(self, object_id: pygit2.Oid | str) -> pygit2.Object | None:
+        try:
+            return self.repository[object_id]
+        except (KeyError, ValueError, pygit2.GitError):
+            return None
 
     def _head(self, branch: str) -> str | None:
         reference = self.repository.references.get(f"{_HEADS}{branch}")

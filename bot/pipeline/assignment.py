@@ -60,9 +60,10 @@ def variables_of(repository: Repository, policy: CampaignPolicy) -> dict[str, An
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an attempt ended, in words."""
+    """How an attempt ended, in words. `files` are the changed paths, `error` is the code of the error that ended it."""
 
     outcome: Outcome
     reason: str
-    files_changed: int = 0
+    files: tuple[str, ...] = ()
     publication_id: int | None = None
+    error: str = ""

@@ -41,21 +41,35 @@ class Base:
 def attempt(services: Services, assignment: Assignment, accounts: Accounts, recorder: Recorder, lease: Lease) -> Ended:
     """Make the change, prove it, publish it. Raises WhimbrelError; what it reserved is settled or still in the ledger."""
     base = fetch(services, assignment, recorder)
-    assignment = tighten(assignment, base)
-    hold_budget(services, assignment)
-    with workspace(services.attempts / assignment.run.attempt_key) as place:
-        stop = Deadline(services, assignment, lease)
-        snapshot = checkout(base.mirror, base.commit, place.tree)
-        renderings = apply_steps(services, assignment, accounts, base, place, recorder, stop)
-        changeset = collect_changes(assignment, base, place, snapshot, recorder)
-        if not changeset:
-            keep_renderings(services, assignment, renderings)
-            return Ended(Outcome.NO_CHANGE, "nothing to change: the repository already is as the policy wants it")
-        verdict = check(services, assignment, base, changeset, recorder, stop)
-        ended = propose(services, assignment, base, changeset, verdict, recorder)
-        if ended.outcome is Outcome.PUBLISHED:
-            keep_renderings(services, assignment, renderings)
-        return ended
+    try:
+        assignment = tighten(assignment, base)
+        hold_budget(services, assignment)
+        with workspace(services.attempts / assignment.run.attempt_key) as place:
+            return change(services, assignment, accounts, base, place, recorder, Deadline(services, assignment, lease))
+    finally:
+        base.mirror.forget(assignment.run.attempt_key)
+
+
+def change(
+    services: Services,
+    assignment: Assignment,
+    accounts: Accounts,
+    base: Base,
+    place: Workspace,
+    recorder: Recorder,
+    stop: Deadline,
+) -> Ended:
+    snapshot = checkout(base.mirror, base.commit, place.tree)
+    renderings = apply_steps(services, assignment, accounts, base, place, recorder, stop)
+    changeset = collect_changes(assignment, base, place, snapshot, recorder)
+    if not changeset:
+        keep_renderings(services, assignment, renderings)
+        return Ended(Outcome.NO_CHANGE, "nothing to change: the repository already is as the policy wants it")
+    verdict = check(services, assignment, base, changeset, recorder, stop)
+    ended = propose(services, assignment, base, changeset, verdict, recorder)
+    if ended.outcome is Outcome.PUBLISHED:
+        keep_renderings(services, assignment, renderings)
+    return ended
 
 
 class Deadline:
@@ -196,9 +210,9 @@ def propose(
     commit = prepare_commit(services, assignment, proposal, base.mirror, renderer)
     recorder.artifact("diff", diff(base.mirror, base.commit, commit).encode("utf-8", "surrogateescape"))
     if not verdict.passed:
-        return Ended(Outcome.REJECTED, f"a check failed: {verdict.reason}", len(changeset.files))
+        return Ended(Outcome.REJECTED, f"a check failed: {verdict.reason}", changeset.paths)
     if assignment.campaign.preview:
-        return Ended(Outcome.REPORTED, f"a preview: {len(changeset.files)} files would be changed", len(changeset.files))
+        return Ended(Outcome.REPORTED, f"a preview: {len(changeset.files)} files would be changed", changeset.paths)
     recorder.enter(Stage.PUBLISH, f"publishing on {base.branch}")
     host = services.host(assignment.campaign.org_policy)
     return publish(services, assignment, proposal, commit, base.mirror, host, renderer, recorder)

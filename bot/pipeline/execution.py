@@ -42,12 +42,13 @@ def execute(services: Services, run_id: str, fence: int, *, worker: str) -> Ende
         except Exception:
             # Ours to mend, not the repository's: it is told as a failure, with its trace in the record.
             recorder.artifact("traceback", traceback.format_exc().encode())
-            _finish(services, assignment, Ended(Outcome.FAILED, f"internal error: {traceback.format_exc(limit=0).strip()}"), 0)
+            ended = Ended(Outcome.FAILED, f"internal error: {traceback.format_exc(limit=0).strip()}", error="internal")
+            _finish(services, assignment, recorder, ended, 0)
             raise
     duration_ms = int((services.clock.monotonic() - began) * 1000)
     if error is not None and _try_again(services, assignment, error):
         return None
-    return _finish(services, assignment, ended, duration_ms)
+    return _finish(services, assignment, recorder, ended, duration_ms)
 
 
 def execute_preview(services: Services, campaign_id: str, *, worker: str) -> None:
@@ -65,11 +66,11 @@ def explain(error: WhimbrelError) -> Ended:
     """The outcome that an error stands for, in its own words."""
     match error:
         case QuotaRefused():
-            return Ended(Outcome.BUDGET_EXHAUSTED, str(error))
+            return Ended(Outcome.BUDGET_EXHAUSTED, str(error), error=error.code)
         case ChangeRefused():
-            return Ended(Outcome.REJECTED, str(error))
+            return Ended(Outcome.REJECTED, str(error), error=error.code)
         case _:
-            return Ended(Outcome.FAILED, error.explanation)
+            return Ended(Outcome.FAILED, error.explanation, error=error.code)
 
 
 def _claim(services: Services, run_id: str, fence: int, worker: str) -> tuple[Assignment, Accounts] | None:
@@ -92,14 +93,14 @@ def _claim(services: Services, run_id: str, fence: int, worker: str) -> tuple[As
     return Assignment(run, campaign, policy), accounts
 
 
-def _finish(services: Services, assignment: Assignment, ended: Ended, duration_ms: int) -> Ended | None:
+def _finish(services: Services, assignment: Assignment, recorder: Recorder, ended: Ended, duration_ms: int) -> Ended | None:
     """The last word of a run, its cost and its audit event, in one transaction."""
     try:
         with services.database.transaction() as tx:
             cost = _charge(tx, services, assignment)
             runs.end(
                 tx, assignment.run, ended.outcome, ended.reason, now=services.clock.now(), duration_ms=duration_ms,
-                files_changed=ended.files_changed, publication_id=ended.publication_id,
+                files_changed=len(ended.files), publication_id=ended.publication_id,
             )  # fmt: skip
             records.add_entry(
                 tx, assignment.run.id, assignment.run.fence, at=services.clock.now(), stage="", message=ended.reason,
@@ -108,7 +109,9 @@ def _finish(services: Services, assignment: Assignment, ended: Ended, duration_m
             failed = ended.outcome in (Outcome.FAILED, Outcome.BUDGET_EXHAUSTED)
             _audit(tx, services, assignment, "attempt.failed" if failed else "attempt.succeeded", ended.reason, {
                 "outcome": ended.outcome.value,
-                "files_changed": ended.files_changed,
+                "files": list(ended.files),
+                "prompts_sha256": recorder.prompts,
+                "error": ended.error or None,
                 "duration_ms": duration_ms,
                 "cost_usd": cost,
             })  # fmt: skip

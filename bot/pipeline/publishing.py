@@ -81,7 +81,7 @@ def publish(
     pull_request = _ensure(host, assignment, proposal, text)
     _record(services, assignment, proposal, publication, pull_request)
     recorder.emit(f"pull request #{pull_request.number}: {text.title}", url=pull_request.url)
-    return Ended(Outcome.PUBLISHED, f"#{pull_request.number} {text.title}", len(proposal.changeset.files), publication.id)
+    return Ended(Outcome.PUBLISHED, f"#{pull_request.number} {text.title}", proposal.changeset.paths, publication.id)
 
 
 def _may_move(services: Services, proposal: Proposal, mirror: Mirror) -> bool:

@@ -18,11 +18,15 @@ MESSAGE_LIMIT = 500
 
 
 class Recorder:
-    """Bound to one attempt. Raises FenceLost from `enter` when the run has gone on without it."""
+    """Bound to one attempt. Raises FenceLost from `enter` when the run has gone on without it.
+
+    `prompts` are the SHA-256 hashes of the prompts that were given to a model.
+    """
 
     def __init__(self, services: Services, run: Run):
         self._services, self._run = services, run
         self.stage = Stage.CHECKOUT
+        self.prompts: list[str] = []
 
     def enter(self, stage: Stage, message: str) -> None:
         self.stage = stage
@@ -31,6 +35,8 @@ class Recorder:
             self._add(tx, message, {})
 
     def emit(self, message: str, **data: Any) -> None:
+        if "prompt_sha256" in data:
+            self.prompts.append(data["prompt_sha256"])
         with self._services.database.transaction() as tx:
             self._add(tx, message, data)
 

@@ -64,8 +64,8 @@ def find_bwrap(candidates: Iterable[Path]) -> Bwrap:
     raise SandboxError("; ".join(refused) or "bubblewrap (bwrap) is missing", mend=_INSTALL)
 
 
-def options(command: SandboxCommand, bwrap: Bwrap, *, passwd: int, group: int, status: int) -> list[str]:
-    """Bubblewrap's options for a command. The three numbers are file descriptors: two files to read, one to write status to.
+def options(command: SandboxCommand, bwrap: Bwrap, *, passwd: int, group: int, empty: int, status: int) -> list[str]:
+    """Bubblewrap's options for a command. The numbers are file descriptors: three files to read, one to write status to.
 
     Raises SandboxError where a mount or an environment variable cannot be made.
     """
@@ -74,7 +74,7 @@ def options(command: SandboxCommand, bwrap: Bwrap, *, passwd: int, group: int, s
         *("--json-status-fd", str(status)),
         *_system(passwd, group),
         *_temporary_folders(command.limits.memory_mb * MB),
-        *("--bind", str(command.home), HOME, "--ro-bind", "/dev/null", f"{HOME}/.bashrc"),
+        *("--bind", str(command.home), HOME, "--ro-bind-data", str(empty), f"{HOME}/.bashrc"),
         *("--bind", str(command.workspace), WORKSPACE),
         *(word for mount in command.mounts for word in _mount(mount)),
         # To the host's kernel, uid 1000 of a sandbox that root starts is root: it could write /proc/sys/kernel/core_pattern.

@@ -30,7 +30,7 @@ _EMPTYING_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Version:
+class Version:
     """Where a version of control groups keeps what. `settings` are by controller, each file name with its value."""
 
     name: str
@@ -60,14 +60,14 @@ def _settings_2(limits: Limits) -> Mapping[str, Mapping[str, str]]:
     }
 
 
-_VERSION_1 = _Version("cgroup v1", _settings_1, "memory.oom_control", "memory.max_usage_in_bytes")
-_VERSION_2 = _Version("cgroup v2", _settings_2, "memory.events", "memory.peak")
+VERSION_1 = Version("cgroup v1", _settings_1, "memory.oom_control", "memory.max_usage_in_bytes")
+VERSION_2 = Version("cgroup v2", _settings_2, "memory.events", "memory.peak")
 
 
 class Cgroups:
     """`limits.Limiter` where control groups can be made. `parents` is our own folder of each controller."""
 
-    def __init__(self, version: _Version, parents: Mapping[str, Path]) -> None:
+    def __init__(self, version: Version, parents: Mapping[str, Path]) -> None:
         self._version, self._parents = version, parents
 
     @property
@@ -81,7 +81,7 @@ class Cgroups:
         with ExitStack() as stack:
             try:
                 for parent in sorted(set(self._parents.values())):
-                    stack.enter_context(_own_folder(parent / name))
+                    stack.enter_context(own_folder(parent / name))
                 group = Cgroup(self._version, {key: parent / name for key, parent in self._parents.items()}, limits)
                 group.configure()
             except OSError as error:
@@ -92,7 +92,7 @@ class Cgroups:
 class Cgroup:
     """The control group of one sandbox: a folder for each controller."""
 
-    def __init__(self, version: _Version, folders: Mapping[str, Path], limits: Limits) -> None:
+    def __init__(self, version: Version, folders: Mapping[str, Path], limits: Limits) -> None:
         self._version, self._folders, self._limits = version, folders, limits
 
     def configure(self) -> None:
@@ -133,9 +133,9 @@ def find_cgroups(proc: Path = Path("/proc/self")) -> Cgroups | None:
     parents_1, parent_2 = _own_groups(proc)
     usable = {key: folder for key, folder in parents_1.items() if os.access(folder, os.W_OK)}
     if usable.keys() >= _NEEDED:
-        return Cgroups(_VERSION_1, usable)
+        return Cgroups(VERSION_1, usable)
     if parent_2 and (controllers := _delegated(parent_2)) >= _NEEDED:
-        return Cgroups(_VERSION_2, dict.fromkeys(sorted(controllers), parent_2))
+        return Cgroups(VERSION_2, dict.fromkeys(sorted(controllers), parent_2))
     return None
 
 
@@ -190,7 +190,8 @@ def _count(file: Path, key: str) -> int:
 
 
 @contextmanager
-def _own_folder(folder: Path) -> Iterator[None]:
+def own_folder(folder: Path) -> Iterator[None]:
+    """A new group, locked, and gone after the block; those of dead owners beside it are cleared away first."""
     with _locked(folder.parent):
         _sweep(folder.parent)
         folder.mkdir()

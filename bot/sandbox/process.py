@@ -186,11 +186,11 @@ class SandboxProcess:
 def _spawn(bwrap: Bwrap, command: SandboxCommand) -> tuple[subprocess.Popen[bytes], int]:
     """The process, and where its status can be read. Nothing but the command itself is in its argv, nothing in its environ."""
     with ExitStack() as ours:
-        passwd, group = _memory_file(PASSWD, ours), _memory_file(GROUP, ours)
+        passwd, group, empty = (_memory_file(text, ours) for text in (PASSWD, GROUP, ""))
         status, status_writer = os.pipe()
         ours.callback(os.close, status_writer)
         try:
-            words = options(command, bwrap, passwd=passwd, group=group, status=status_writer)
+            words = options(command, bwrap, passwd=passwd, group=group, empty=empty, status=status_writer)
             arguments = _memory_file("\0".join(words), ours)
             popen = subprocess.Popen(
                 [bwrap.path, "--args", str(arguments), "--", *_GATE, *command.argv],
@@ -200,7 +200,7 @@ def _spawn(bwrap: Bwrap, command: SandboxCommand) -> tuple[subprocess.Popen[byte
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(arguments, passwd, group, status_writer),
+                pass_fds=(arguments, passwd, group, empty, status_writer),
                 start_new_session=True,
             )
         except BaseException as error:
