@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: demo test test-all lint format lock clean
+.PHONY: demo test test-all picture lint format lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/whimbrel demo
@@ -14,6 +14,9 @@ test: lint
 
 test-all: lint
 	@$(BIN)/pytest -q -n $(JOBS)
+
+picture: $(VENV)/ready
+	@$(BIN)/python docs/picture.py
 
 lint: $(VENV)/ready
 	@$(BIN)/ruff check .

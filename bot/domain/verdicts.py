@@ -59,9 +59,9 @@ def judge_checks(results: tuple[CheckResult, ...]) -> Verdict:
     leaves = tuple(_leaf(result) for result in results)
     failed = [leaf for leaf in leaves if not leaf.passed]
     if not leaves:
-        return Verdict("checks", Decision.PASS, "the policy has no checks")
+        return Verdict("checks", Decision.PASS, "no checks to pass")
     if not failed:
-        return Verdict("checks", Decision.PASS, f"all {len(leaves)} passed", leaves)
+        return Verdict("checks", Decision.PASS, f"all {len(leaves)} checks passed", leaves)
     reason = "; ".join(f"{leaf.name}: {leaf.reason}" for leaf in failed)
     return Verdict("checks", Decision.FAIL, reason, leaves)
 

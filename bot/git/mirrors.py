@@ -7,6 +7,7 @@ only ever added, so reading and writing them needs no lock, and nothing is ever 
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import re
 import shutil
@@ -76,7 +77,7 @@ class Mirror:
                 self._delete_refs(_HEADS)
                 output = self._fetch(remote, wanted, held)
             if _CORRUPT.search(output.stderr) or not all(map(self.has, filter(None, map(self._head, branches)))):
-                self.repository = _make(self.folder)
+                self._make_anew()
                 output = self._fetch(remote, branches, held)
             if output.status != 0:
                 raise failure(f"cannot fetch {remote.url}", output)
@@ -156,6 +157,12 @@ class Mirror:
             return self.repository[object_id]
         except (KeyError, ValueError, pygit2.GitError):
             return None
+
+    def _make_anew(self) -> None:
+        """libgit2 keeps packs open by their path, and the new mirror's may have the broken ones' names: let go of those."""
+        self.repository.free()
+        gc.collect()
+        self.repository = _make(self.folder)
 
     def _head(self, branch: str) -> str | None:
         reference = self.repository.references.get(f"{_HEADS}{branch}")

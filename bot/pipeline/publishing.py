@@ -81,7 +81,12 @@ def publish(
     pull_request = _ensure(host, assignment, proposal, text)
     _record(services, assignment, proposal, publication, pull_request)
     recorder.emit(f"pull request #{pull_request.number}: {text.title}", url=pull_request.url)
-    return Ended(Outcome.PUBLISHED, f"#{pull_request.number} {text.title}", proposal.changeset.paths, publication.id)
+    return Ended(Outcome.PUBLISHED, _what_was_proven(proposal), proposal.changeset.paths, publication.id)
+
+
+def _what_was_proven(proposal: Proposal) -> str:
+    files = len(proposal.changeset.files)
+    return f"{files} file{'s' if files != 1 else ''} changed, {proposal.verdict.reason}"
 
 
 def _may_move(services: Services, proposal: Proposal, mirror: Mirror) -> bool:

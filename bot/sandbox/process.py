@@ -136,8 +136,7 @@ class SandboxProcess:
         self._selector.close()
         for stream in (self._popen.stdin, self._popen.stdout, self._popen.stderr):
             assert stream
-            with suppress(BrokenPipeError):
-                stream.close()
+            stream.close()
         self._status.close()
         os.close(self._monitor_fd)
         if self._init_fd is not None:

@@ -177,14 +177,17 @@ class TestWhatIsFound:
     def test_every_column_has_an_alteration(self) -> None:
         assert set(ALTERED) == {column.name for column in audit_events.columns}
 
-    @pytest.mark.parametrize("seq", [1, 3, 5])
     @pytest.mark.parametrize("column", ALTERED)
-    def test_an_altered_field(self, trail: Database, audit_key: AuditKey, column: str, seq: int) -> None:
+    def test_an_altered_field(self, trail: Database, audit_key: AuditKey, column: str) -> None:
         with trail.transaction() as tx:
-            tx.execute(update(audit_events).where(audit_events.c.seq == seq).values({column: ALTERED[column]}))
-        broken = verify(trail, audit_key)
-        assert broken is not None
-        assert broken.seq == seq
+            for seq in range(1, 6):
+                altered = tx.begin_nested()
+                tx.execute(update(audit_events).where(audit_events.c.seq == seq).values({column: ALTERED[column]}))
+                broken = audit.verify(tx, audit_key, ORG)
+                assert broken is not None
+                assert broken.seq == seq
+                altered.rollback()
+            assert audit.verify(tx, audit_key, ORG) is None
 
     @pytest.mark.parametrize("seq", [1, 3])
     def test_a_dropped_event(self, trail: Database, audit_key: AuditKey, seq: int) -> None:

@@ -154,7 +154,9 @@ class TestFiles:
 
     def test_git_can_fetch_from_its_remote(self, subject: Subject, host: Host, proposed: Repository) -> None:
         remote = host.remote(proposed)
-        heads = subprocess.run(["git", "ls-remote", "--heads", remote.url], env=remote.environment, capture_output=True, check=True)
+        heads = subprocess.run(
+            ["git", "ls-remote", "--heads", remote.url], env=remote.environment, capture_output=True, check=True
+        )
         assert f"{proposed.head}\trefs/heads/main" in heads.stdout.decode()
 
     def test_an_unknown_repository_is_not_found(self, subject: Subject, host: Host) -> None:

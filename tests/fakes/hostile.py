@@ -45,7 +45,15 @@ def configuration(canary: Path) -> str:
 def plant_hooks(repository: Path, canary: Path) -> None:
     """Hooks that the git of a push, or of a fetch, would run in a repository."""
     (repository / "hooks").mkdir(exist_ok=True)
-    for name in ("pre-receive", "update", "post-receive", "post-update", "reference-transaction", "pre-auto-gc", "proc-receive"):
+    for name in (
+        "pre-receive",
+        "update",
+        "post-receive",
+        "post-update",
+        "reference-transaction",
+        "pre-auto-gc",
+        "proc-receive",
+    ):
         hook = repository / "hooks" / name
         hook.write_text(f"#!/bin/sh\ntouch {canary}\n")
         hook.chmod(0o755)

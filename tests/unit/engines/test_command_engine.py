@@ -73,7 +73,7 @@ def test_a_failure_has_its_status_and_the_end_of_what_it_said() -> None:
 
 
 def test_a_failure_that_said_nothing() -> None:
-    with pytest.raises(CommandFailed, match="^`false` ended with status 1$"):
+    with pytest.raises(CommandFailed, match=r"^`false` ended with status 1$"):
         apply(EndingSandbox(SandboxResult(1, SandboxEnd.EXIT, 10, 1000, "\n")), "false")
 
 
@@ -85,7 +85,7 @@ def test_a_credential_in_the_output_is_not_kept() -> None:
 
 @pytest.mark.parametrize("end", [end for end in SandboxEnd if end is not SandboxEnd.EXIT])
 def test_a_limit_is_told_as_the_sandbox_says_it(end: SandboxEnd) -> None:
-    with pytest.raises(LimitReached, match="^4,096 MB are used up$"):
+    with pytest.raises(LimitReached, match=r"^4,096 MB are used up$"):
         apply(EndingSandbox(SandboxResult(137, end, 10, 1000, "", "4,096 MB are used up")))
 
 
