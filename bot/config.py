@@ -175,11 +175,14 @@ def _services(settings: Settings, database: Database) -> Services:
             )
 
         templates = renderer(campaign.revision)
-        yield {
+        made: dict[type, Engine] = {
             CommandStep: CommandEngine(sandbox),
             TemplateStep: TemplateEngine(templates, previous),
-            ClaudeStep: ClaudeEngine(sandbox, templates, open_gateway, claude_binary(), secrets=_known_secrets(settings)),
         }
+        if campaign.policy.uses_model:
+            secrets = _known_secrets(settings)
+            made[ClaudeStep] = ClaudeEngine(sandbox, templates, open_gateway, claude_binary(), secrets=secrets)
+        yield made
 
     return Services(
         home=settings.home,

@@ -7,6 +7,7 @@ process that could still change it is gone.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pathspec
 import pygit2
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from bot.domain.changesets import Changeset, FileChange, FileMode
 from bot.errors import ChangeRefused
@@ -25,6 +27,7 @@ from bot.git.names import MAX_DEPTH, is_dot_git
 
 REASONS_TOLD = 20
 _MB = 1024 * 1024
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,8 @@ class _Rules:
             os.fsencode(path).decode()
         except UnicodeDecodeError:
             raise ChangeRefused([f"the name {_shown(path)} is not UTF-8"]) from None
+        if _CONTROL.search(path):  # it could hide from a pattern, or play tricks on a terminal
+            raise ChangeRefused([f"the name {_shown(path)} has a control character in it"])
         for submodule in self.snapshot.submodules:
             if path == submodule or path.startswith(f"{submodule}/") or submodule.startswith(f"{path}/"):
                 raise ChangeRefused([f"{_shown(path)} is in the place of the submodule {_shown(submodule)}"])
@@ -171,7 +176,7 @@ def _check_link(path: str, target: str) -> None:
 
 def _patterns(paths: Sequence[str]) -> pathspec.PathSpec[pathspec.Pattern]:
     try:
-        return pathspec.PathSpec.from_lines("gitignore", paths)
+        return pathspec.PathSpec.from_lines(GitIgnoreSpecPattern, paths)
     except ValueError as error:
         raise ChangeRefused([f"the paths that may be changed cannot be read: {error}"]) from error
 

@@ -76,7 +76,7 @@ class Mirror:
             if _IN_THE_WAY.search(output.stderr):
                 self._delete_refs(_HEADS)
                 output = self._fetch(remote, wanted, held)
-            if _CORRUPT.search(output.stderr) or not all(map(self.has, filter(None, map(self._head, branches)))):
+            if self._shows_damage(output, branches):
                 self._make_anew()
                 output = self._fetch(remote, branches, held)
             if output.status != 0:
@@ -157,6 +157,12 @@ class Mirror:
             return self.repository[object_id]
         except (KeyError, ValueError, pygit2.GitError):
             return None
+
+    def _shows_damage(self, output: Output, branches: Sequence[str]) -> bool:
+        """Git says so; or it had nothing to fetch, and yet a head cannot be read."""
+        if output.status != 0:
+            return bool(_CORRUPT.search(output.stderr))
+        return not all(self.has(head) for head in map(self._head, branches) if head is not None)
 
     def _make_anew(self) -> None:
         """libgit2 keeps packs open by their path, and the new mirror's may have the broken ones' names: let go of those."""

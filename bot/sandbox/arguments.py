@@ -139,5 +139,5 @@ def require_folders(command: SandboxCommand) -> None:
 
 
 def _say(bwrap: Path, option: str) -> str:
-    done = subprocess.run([bwrap, option], env={}, capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([str(bwrap), option], env={}, capture_output=True, text=True, check=True, timeout=30)
     return done.stdout.strip()

@@ -172,10 +172,10 @@ def _delegated(folder: Path) -> set[str]:
     The kernel refuses it (EBUSY) to a group with processes of its own, other than the root.
     """
     control = folder / "cgroup.subtree_control"
-    for controller in _CONTROLLERS:
-        with suppress(OSError):
-            control.write_text(f"+{controller}")
     try:
+        for controller in set(_CONTROLLERS) - set(control.read_text().split()):
+            with suppress(OSError):
+                control.write_text(f"+{controller}")
         return set(_CONTROLLERS) & set(control.read_text().split()) if os.access(folder, os.W_OK) else set()
     except OSError:
         return set()

@@ -14,9 +14,10 @@ ATTRIBUTES = b"* text=auto eol=crlf ident filter=evil diff=evil merge=evil worki
 def files(canary: Path) -> Files:
     """What a repository can hold that some git would run, or change bytes by."""
     touch = f"#!/bin/sh\ntouch {canary}\n".encode()
+    submodule = f'[submodule "sub"]\n\tpath = sub\n\turl = ext::sh -c "touch {canary}"\n\tupdate = !touch {canary}\n'
     return {
         ".gitattributes": ATTRIBUTES,
-        ".gitmodules": f'[submodule "sub"]\n\tpath = sub\n\turl = ext::sh -c "touch {canary}"\n\tupdate = !touch {canary}\n'.encode(),
+        ".gitmodules": submodule.encode(),
         ".githooks/pre-commit": Executable(touch),
         "hooks/post-checkout": Executable(touch),
         "hooks/pre-push": Executable(touch),
@@ -34,7 +35,7 @@ def files(canary: Path) -> Files:
 def configuration(canary: Path) -> str:
     """A git configuration that runs something at nearly every turn."""
     return (
-        f"[core]\n\tfsmonitor = touch {canary}\n\thooksPath = .githooks\n\tsshCommand = touch {canary}\n\tpager = touch {canary}\n"
+        f"[core]\n\tfsmonitor = touch {canary}\n\thooksPath = .githooks\n\tsshCommand = touch {canary}\n"
         f'[filter "evil"]\n\tclean = touch {canary}; cat\n\tsmudge = touch {canary}; cat\n\trequired = true\n'
         f'[diff "evil"]\n\tcommand = touch {canary}\n\ttextconv = touch {canary}\n[merge "evil"]\n\tdriver = touch {canary}\n'
         f"[credential]\n\thelper = !touch {canary}\n[gpg]\n\tprogram = touch {canary}\n[commit]\n\tgpgSign = true\n"

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -104,11 +104,10 @@ class Project:
     def run(self, policy: str, *options: str, status: int = 0) -> Campaign:
         """Run a policy on the org to its end, and read what came of it."""
         done = self.whimbrel("run", policy, "--org", "acme", "--json", *options, status=status)
-        return self.campaign(done.json["id"], done)
+        return self.campaign(done.json, said=done.stderr)
 
-    def campaign(self, campaign_id: str, done: Done | None = None) -> Campaign:
-        found = done or self.whimbrel("status", campaign_id, "--json")
-        return Campaign(found.json, self.whimbrel("runs", campaign_id, "--json").json, found.stderr)
+    def campaign(self, status: dict[str, Any], said: str = "") -> Campaign:
+        return Campaign(status, self.whimbrel("runs", status["id"], "--json").json, said)
 
     def pull_requests(self, *options: str) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self.whimbrel("host", "pr", "list", "--org", "acme", "--json", *options).json
@@ -181,7 +180,3 @@ def serve() -> Iterator[Callable[[Play], ScriptedModel]]:
 def ending(_: Conversation) -> Turn:
     """A model that has nothing to do."""
     return Turn("Nothing to do.")
-
-
-def texts(rows: Sequence[Mapping[str, Any]], key: str) -> list[str]:
-    return [str(row[key]) for row in rows]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -13,47 +15,41 @@ from typing import Any
 
 import psutil
 import pytest
-from sqlalchemy import func, select
-
-from bot.store.database import Database
-from bot.store.schema import ledger_entries
 from tests.fakes import repositories
 from tests.story.conftest import KEY, Campaign, Done, Project
 
 pytestmark = pytest.mark.xdist_group("demo")
 
-OPEN = "#{} {}"
-STANDARDIZED = "Every repository has a README, a guide for contributors and a CI workflow"
-MIGRATED = "Packaging metadata lives in pyproject.toml; setup.py and setup.cfg are gone"
+NO_CHANGE = "nothing to change: the repository already is as the policy wants it"
 TESTS_FAIL = "a check failed: if [ -d tests ]; then python3 -m unittest discover -s tests -t .; fi: exit 1: FAILED (failures=1)"
 EXPECTED = {
     "standardize": {
-        "billing-worker": ("published", f"#1 {STANDARDIZED}"),
-        "engineering-handbook": ("skipped", "opted out in .whimbrel.yaml: enabled is false"),
-        "feature-flags": ("no_change", "nothing to change: the repository already is as the policy wants it"),
-        "incident-bot": ("skipped", "empty: there is no commit yet"),
-        "ledger-api": ("published", f"#1 {STANDARDIZED}"),
-        "legacy-checkout": ("skipped", "archived"),
-        "localized-mail": ("published", f"#1 {STANDARDIZED}"),
-        "payments-sdk": ("rejected", "'CONTRIBUTING.md' is a link"),
-        "pricing-engine": ("published", f"#1 {STANDARDIZED}"),
-        "report-cli": ("published", f"#1 {STANDARDIZED}"),
-        "retry-utils": ("skipped", "a fork"),
-        "storefront-web": ("published", f"#1 {STANDARDIZED}"),
+        "billing-worker": ("published", "3 files changed, no checks to pass", 1),
+        "engineering-handbook": ("skipped", "opted out in .whimbrel.yaml: enabled is false", None),
+        "feature-flags": ("no_change", NO_CHANGE, None),
+        "incident-bot": ("skipped", "empty: there is no commit yet", None),
+        "ledger-api": ("published", "3 files changed, no checks to pass", 1),
+        "legacy-checkout": ("skipped", "archived", None),
+        "localized-mail": ("published", "3 files changed, no checks to pass", 1),
+        "payments-sdk": ("rejected", "'CONTRIBUTING.md' is a link", None),
+        "pricing-engine": ("published", "3 files changed, no checks to pass", 1),
+        "report-cli": ("published", "3 files changed, no checks to pass", 1),
+        "retry-utils": ("skipped", "a fork", None),
+        "storefront-web": ("published", "2 files changed, no checks to pass", 1),
     },
     "migrate-to-pyproject": {
-        "billing-worker": ("published", f"#2 {MIGRATED}"),
-        "engineering-handbook": ("skipped", "no setup.py on main"),
-        "feature-flags": ("published", f"#1 {MIGRATED}"),
-        "incident-bot": ("skipped", "empty: there is no commit yet"),
-        "ledger-api": ("published", f"#2 {MIGRATED}"),
-        "legacy-checkout": ("skipped", "archived"),
-        "localized-mail": ("published", f"#2 {MIGRATED}"),
-        "payments-sdk": ("published", f"#1 {MIGRATED}"),
-        "pricing-engine": ("rejected", TESTS_FAIL),
-        "report-cli": ("published", f"#2 {MIGRATED}"),
-        "retry-utils": ("skipped", "a fork"),
-        "storefront-web": ("skipped", "no setup.py on trunk"),
+        "billing-worker": ("published", "4 files changed, all 4 checks passed", 2),
+        "engineering-handbook": ("skipped", "no setup.py on main", None),
+        "feature-flags": ("published", "2 files changed, all 4 checks passed", 1),
+        "incident-bot": ("skipped", "empty: there is no commit yet", None),
+        "ledger-api": ("published", "2 files changed, all 4 checks passed", 2),
+        "legacy-checkout": ("skipped", "archived", None),
+        "localized-mail": ("published", "2 files changed, all 4 checks passed", 2),
+        "payments-sdk": ("published", "2 files changed, all 4 checks passed", 1),
+        "pricing-engine": ("rejected", TESTS_FAIL, None),
+        "report-cli": ("published", "2 files changed, all 4 checks passed", 2),
+        "retry-utils": ("skipped", "a fork", None),
+        "storefront-web": ("skipped", "no setup.py on trunk", None),
     },
 }
 
@@ -62,14 +58,15 @@ EXPECTED = {
 class Demo:
     """The demo after one `whimbrel demo`: what it said, and what the CLI tells of it; `left` are its living processes."""
 
-    folder: Path
+    cli: Project
     done: Done
     campaigns: dict[str, Campaign]
     pull_requests: list[dict[str, Any]]
-    quota: list[dict[str, Any]]
-    audit: list[dict[str, Any]]
-    verified: str
     left: list[str]
+
+    @property
+    def folder(self) -> Path:
+        return self.cli.folder / "demo"
 
     @property
     def home(self) -> Path:
@@ -88,8 +85,19 @@ def first(new_user: Project) -> Demo:
 
 
 @pytest.fixture(scope="module")
-def again(new_user: Project, first: Demo) -> Demo:
+def quota(first: Demo) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = first.cli.whimbrel("quota", "--json").json
+    return found
+
+
+@pytest.fixture(scope="module")
+def again(new_user: Project, first: Demo, quota: list[dict[str, Any]]) -> Demo:
     return play_demo(new_user)
+
+
+@pytest.fixture(scope="module")
+def audit(again: Demo) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in again.cli.whimbrel("audit", "export").stdout.splitlines()]
 
 
 def play_demo(user: Project) -> Demo:
@@ -97,18 +105,11 @@ def play_demo(user: Project) -> Demo:
     folder = user.folder / "demo"
     left = processes_of(folder)
     variables = {"WHIMBREL_HOME": str(folder / ".whimbrel"), "WHIMBREL_POLICIES": str(folder / "policies")}
-    looking = Project(user.folder, environment=variables)
-    latest = {status["policy"]: status["id"] for status in reversed(looking.whimbrel("status", "--json").json)}
-    return Demo(
-        folder,
-        done,
-        {policy: looking.campaign(campaign_id) for policy, campaign_id in latest.items()},
-        looking.pull_requests(),
-        looking.whimbrel("quota", "--json").json,
-        [json.loads(line) for line in looking.whimbrel("audit", "export").stdout.splitlines()],
-        looking.whimbrel("audit", "verify").stdout,
-        left,
-    )
+    cli = Project(user.folder, environment=variables)
+    newest_last = reversed(cli.whimbrel("status", "--json").json)
+    latest = {status["policy"]: status for status in newest_last}
+    campaigns = {policy: cli.campaign(status) for policy, status in latest.items()}
+    return Demo(cli, done, campaigns, cli.pull_requests(), left)
 
 
 def processes_of(folder: Path) -> list[str]:
@@ -119,7 +120,7 @@ def processes_of(folder: Path) -> list[str]:
 def knows(process: psutil.Process, folder: Path) -> bool:
     try:
         told = [*process.cmdline(), *process.environ().values(), process.cwd()]
-    except psutil.NoSuchProcess:
+    except (psutil.NoSuchProcess, psutil.AccessDenied):  # not even root may read all of them
         return False
     return any(str(folder) in words for words in told)
 
@@ -137,24 +138,31 @@ def test_it_says_that_the_model_is_scripted_and_what_came_of_it(first: Demo) -> 
     assert "7 of 7 ended" in first.done.stderr
 
 
+def ends(campaign: Campaign) -> dict[str, tuple[str, str, int | None]]:
+    """Outcome, reason and pull request by repository."""
+    return {row["target"]: (row["outcome"], row["reason"], number(row)) for row in campaign.rows}
+
+
+def number(row: dict[str, Any]) -> int | None:
+    return row["pull_request"]["number"] if row["pull_request"] else None
+
+
 @pytest.mark.parametrize("policy", EXPECTED)
 def test_every_repository_ends_as_it_should(first: Demo, policy: str) -> None:
-    assert {row["target"]: (row["outcome"], row["reason"]) for row in first.campaigns[policy].rows} == EXPECTED[policy]
+    assert ends(first.campaigns[policy]) == EXPECTED[policy]
     assert first.campaigns[policy].status["state"] == "completed"
 
 
 def test_one_pull_request_is_open_for_each_published_run(first: Demo) -> None:
     published = {
-        (row["target"], f"whimbrel/{policy}", row["pull_request"]["number"])
-        for policy, campaign in first.campaigns.items()
-        for row in campaign.rows
-        if row["outcome"] == "published"
+        (target, f"whimbrel/{policy}", number)
+        for policy, expected in EXPECTED.items()
+        for target, (outcome, _, number) in expected.items()
+        if outcome == "published"
     }
     assert {(pull["repository"], pull["branch"], pull["number"]) for pull in first.pull_requests} == published
-    assert len(first.pull_requests) == 12
+    assert len(first.pull_requests) == len(published)
     assert {pull["state"] for pull in first.pull_requests} == {"open"}
-    branches = [(pull["repository"], pull["branch"], pull["base"]) for pull in first.pull_requests]
-    assert len(set(branches)) == len(branches)
 
 
 def test_the_branch_of_a_pull_request_has_the_change(first: Demo) -> None:
@@ -163,22 +171,18 @@ def test_the_branch_of_a_pull_request_has_the_change(first: Demo) -> None:
     assert {"setup.py", "pyproject.toml"} & migrated.keys() == {"pyproject.toml"}
     standardized = repositories.files_at(bare, "whimbrel/standardize")
     assert {"README.md", "CONTRIBUTING.md", ".github/workflows/ci.yml"} <= standardized.keys()
-    assert repositories.files_at(first.folder / "host" / "acme" / "storefront-web.git", "whimbrel/standardize")
 
 
-def test_every_cent_is_the_same_in_runs_quota_and_ledger(first: Demo) -> None:
-    database = Database(f"sqlite:///{first.home / 'whimbrel.db'}")
-    with database.reading() as tx:
-        settled = tx.execute(select(func.sum(ledger_entries.c.amount)).where(ledger_entries.c.kind == "settle")).scalar_one()
-    database.dispose()
+def test_every_cent_is_the_same_in_runs_quota_and_ledger(first: Demo, quota: list[dict[str, Any]]) -> None:
+    with closing(sqlite3.connect(first.home / "whimbrel.db")) as database:
+        ((settled,),) = database.execute("SELECT sum(amount) FROM ledger_entries WHERE kind = 'settle'")
     standardize, migrate = first.campaigns["standardize"], first.campaigns["migrate-to-pyproject"]
     assert {row["cost_usd"] for row in standardize.rows} == {"0.000000"}
     attempted = [row for row in migrate.rows if row["outcome"] != "skipped"]
     assert all(Decimal(row["cost_usd"]) > 0 and row["tokens"] > 0 for row in attempted)
     spent = sum(Decimal(row["cost_usd"]) for row in migrate.rows)
     assert Decimal(migrate.status["cost_usd"]) == spent == Decimal(settled) / 1_000_000
-    (quota,) = first.quota
-    assert (quota["spent_usd"], quota["reserved_usd"]) == (str(spent), "0.000000")
+    assert [(row["spent_usd"], row["reserved_usd"]) for row in quota] == [(str(spent), "0.000000")]
 
 
 def test_nothing_that_the_hostile_repository_plants_is_executed(first: Demo) -> None:
@@ -201,40 +205,37 @@ def test_a_second_demo_doubles_nothing(first: Demo, again: Demo) -> None:
     def heads(demo: Demo) -> list[tuple[str, int, str]]:
         return [(pull["repository"], pull["number"], pull["head"]) for pull in demo.pull_requests]
 
+    def expected_again(outcome: str, reason: str, number: int | None) -> tuple[str, str, int | None]:
+        return ("skipped", f"already open: #{number}", None) if outcome == "published" else (outcome, reason, None)
+
     assert heads(again) == heads(first)
     for policy, campaign in again.campaigns.items():
         assert campaign.id != first.campaigns[policy].id
-        for row in campaign.rows:
-            outcome, reason = EXPECTED[policy][row["target"]]
-            if outcome == "published":
-                number = first.campaigns[policy][row["target"]]["pull_request"]["number"]
-                outcome, reason = "skipped", f"already open: #{number}"
-            assert (row["target"], row["outcome"], row["reason"]) == (row["target"], outcome, reason)
+        assert ends(campaign) == {target: expected_again(*end) for target, end in EXPECTED[policy].items()}
 
 
-def test_the_audit_trail_holds_and_tells_all(again: Demo) -> None:
-    assert again.verified.startswith(f"acme: holds, {len(again.audit)} events, head {len(again.audit)}:")
-    assert {event["action"] for event in again.audit} == {
+def test_the_audit_trail_holds_and_tells_all(again: Demo, audit: list[dict[str, Any]]) -> None:
+    verified = again.cli.whimbrel("audit", "verify").stdout
+    assert verified.startswith(f"acme: holds, {len(audit)} events, head {len(audit)}:")
+    assert {event["action"] for event in audit} == {
         "campaign.started",
         "campaign.completed",
         "attempt.started",
         "attempt.succeeded",
         "pull_request.published",
     }
-    for event in again.audit:
-        assert event["audit_id"]
-        assert event["at"]
-        assert event["actor"]
-        assert event["subject"]
+    for event in audit:
         assert event["org"] == "acme"
-    assert len({event["audit_id"] for event in again.audit}) == len(again.audit)
+        assert all(event[field] for field in ("audit_id", "at", "actor", "subject"))
+    assert len({event["audit_id"] for event in audit}) == len(audit)
 
 
-def test_an_audited_attempt_has_its_prompt_by_hash_its_files_and_its_duration(first: Demo) -> None:
+def test_an_audited_attempt_has_its_prompt_by_hash_its_files_and_its_duration(first: Demo, audit: list[dict[str, Any]]) -> None:
     run = first.campaigns["migrate-to-pyproject"]["ledger-api"]["id"]
-    (ended,) = [e for e in first.audit if e["subject"] == f"{run}.1" and e["action"] == "attempt.succeeded"]
-    details = ended["details"]
-    assert details["outcome"] == "published"
+    (details,) = [
+        event["details"] for event in audit if (event["subject"], event["action"]) == (f"{run}.1", "attempt.succeeded")
+    ]
+    assert (details["outcome"], details["error"]) == ("published", None)
     assert details["files"] == ["pyproject.toml", "setup.py"]
     assert details["duration_ms"] > 0
     assert Decimal(details["cost_usd"]) > 0

@@ -10,14 +10,14 @@ TIMED_OUT = CheckResult("make e2e", exit_status=137, duration_ms=60_000, reason=
 
 
 def test_no_checks_pass_and_say_so() -> None:
-    assert judge_checks(()) == Verdict("checks", Decision.PASS, "the policy has no checks")
+    assert judge_checks(()) == Verdict("checks", Decision.PASS, "no checks to pass")
 
 
 def test_all_checks_pass() -> None:
     verdict = judge_checks((PASSED, PASSED))
     assert verdict.passed
     assert verdict.lines() == [
-        "✓ checks: all 2 passed",
+        "✓ checks: all 2 checks passed",
         "  ✓ make test: exit 0 in 1.2 s",
         "  ✓ make test: exit 0 in 1.2 s",
     ]

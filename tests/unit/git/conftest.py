@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 
 from bot.domain.changesets import Changeset
 from bot.domain.repositories import Remote
-from bot.git import Ceilings, Mirror, Snapshot, checkout, collect
+from bot.git import Ceilings, Mirror, Signature, Snapshot, checkout, collect
 from tests.fakes import repositories
 from tests.fakes.repositories import Files
 
@@ -69,3 +70,8 @@ def make_checkout(tmp_path: Path) -> Callable[[Files], Checkout]:
         return Origin(tmp_path / "host" / "made.git", tmp_path / "mirrors").checkout(tmp_path / "tree")
 
     return make
+
+
+@pytest.fixture
+def when() -> Signature:
+    return Signature("Whimbrel", "whimbrel@localhost", datetime(2026, 3, 1, 12, 30, 15, 999, timezone(timedelta(hours=-5))))

@@ -56,23 +56,77 @@ def test_a_missing_cpu_controller_is_told(tmp_path: Path) -> None:
 def test_version_2_is_used_where_controllers_can_be_had(tmp_path: Path) -> None:
     own = tmp_path / "service"
     own.mkdir()
-    control = own / "cgroup.subtree_control"
-    proc = describe(tmp_path / "proc", "0::/outer/service\n", [mount_2(tmp_path, root="/outer")])
-    control.write_text("memory pids")
-    control.chmod(0o444)
-    # A plain file would keep what is asked for last, so this stands for a kernel that has granted it all before.
-    control.unlink()
-    control.symlink_to(granted(tmp_path))
-    found = find_cgroups(proc)
+    (own / "cgroup.subtree_control").write_text("cpu memory pids\n")
+    found = find_cgroups(describe(tmp_path / "proc", "0::/outer/service\n", [mount_2(tmp_path, root="/outer")]))
     assert found
+    assert found.name == "cgroup v2"
     assert found._parents == {"cpu": own, "memory": own, "pids": own}
-
-
-def granted(folder: Path) -> Path:
-    raise NotImplementedError
 
 
 @pytest.mark.parametrize("cgroup", ["0::/elsewhere\n", "0::/\n"])
 def test_without_controllers_there_are_none(tmp_path: Path, cgroup: str) -> None:
     proc = describe(tmp_path / "proc", cgroup, [mount_2(tmp_path, root="/outer" if "elsewhere" in cgroup else "/")])
     assert find_cgroups(proc) is None
+
+
+def test_version_2_without_the_memory_controller_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.subtree_control").write_text("cpu pids\n")
+    assert find_cgroups(describe(tmp_path / "proc", "0::/\n", [mount_2(tmp_path)])) is None
+
+
+def test_settings_of_version_1(tmp_path: Path) -> None:
+    (tmp_path / "memory.memsw.limit_in_bytes").touch()
+    Cgroup(VERSION_1, dict.fromkeys(("memory", "pids", "cpu"), tmp_path), LIMITS).configure()
+    assert settings(tmp_path) == {
+        "memory.limit_in_bytes": "104857600",
+        "memory.memsw.limit_in_bytes": "104857600",
+        "pids.max": "52",
+        "cpu.cfs_period_us": "100000",
+        "cpu.cfs_quota_us": "150000",
+    }
+
+
+def test_settings_of_version_2_on_a_kernel_without_swap(tmp_path: Path) -> None:
+    Cgroup(VERSION_2, dict.fromkeys(("memory", "pids", "cpu"), tmp_path), LIMITS).configure()
+    assert settings(tmp_path) == {
+        "memory.max": "104857600",
+        "memory.oom.group": "1",
+        "pids.max": "52",
+        "cpu.max": "150000 100000",
+    }
+
+
+def test_a_controller_that_is_missing_gets_no_setting(tmp_path: Path) -> None:
+    Cgroup(VERSION_2, dict.fromkeys(("memory", "pids"), tmp_path), LIMITS).configure()
+    assert not (tmp_path / "cpu.max").exists()
+
+
+def settings(folder: Path) -> dict[str, str]:
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize(
+    ("events", "forks", "end"),
+    [
+        ("oom 0\noom_kill 0\n", "max 0\n", None),
+        ("oom 1\noom_kill 1\n", "max 0\n", SandboxEnd.MEMORY),
+        ("oom 0\noom_kill 0\n", "max 3\n", SandboxEnd.PROCESSES),
+    ],
+)
+def test_breaches_of_version_2(tmp_path: Path, events: str, forks: str, end: SandboxEnd | None) -> None:
+    (tmp_path / "memory.events").write_text(events)
+    (tmp_path / "pids.events").write_text(forks)
+    (tmp_path / "memory.current").write_text("102400000\n")
+    breach = Cgroup(VERSION_2, dict.fromkeys(("memory", "pids"), tmp_path), LIMITS).breach()
+    assert (breach.end if breach else None) is end
+    if end is SandboxEnd.MEMORY:
+        assert breach
+        assert breach.reason == "memory: 98 MB of 100 MB allowed"
+
+
+def test_groups_of_dead_owners_are_cleared_away_and_those_of_live_ones_are_not(tmp_path: Path) -> None:
+    (tmp_path / "whimbrel-dead").mkdir()
+    (tmp_path / "another").mkdir()
+    with own_folder(tmp_path / "whimbrel-live"), own_folder(tmp_path / "whimbrel-new"):
+        assert {path.name for path in tmp_path.iterdir()} == {"another", "whimbrel-live", "whimbrel-new"}
+    assert [path.name for path in tmp_path.iterdir()] == ["another"]
