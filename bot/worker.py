@@ -30,13 +30,14 @@ def execute(run_id: str, fence: int) -> None:
         execute_run(services, run_id, fence, worker=worker_name())
 
 
-def hand_back(run_id: str, fence: int, reason: str) -> None:
+def hand_back(run_id: str, fence: int, reason: str, by_order: bool) -> None:
     """RQ tells that a job's process is gone: its run need not wait until the lease runs out."""
     with assemble(Settings.from_environment()) as services:
         with services.database.reading() as tx:
             run = runs.get(tx, run_id)
         if run.fence == fence:
-            reclaim(services, run, reason)
+            reclaim(services, run, reason, counts=not by_order)
+        discard_leftovers(services)
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 from bot.domain.money import MicroUsd, decimal_usd, micro_usd, month_of
 from bot.domain.policies import CampaignPolicy, OrgPolicy
 from bot.domain.states import CampaignState
-from bot.errors import QuotaRefused
+from bot.errors import QuotaRefused, UsageError
 from bot.services import Services
-from bot.store import audit, campaigns, ledger
+from bot.store import audit, campaigns, ledger, runs
 from bot.store.campaigns import Campaign, Plan
 
 
@@ -43,6 +43,8 @@ def activate(
     with services.database.transaction() as tx:
         _require_quota(tx, services, org, policy, plan)
         active = None if preview else campaigns.active(tx, org.org, policy.name)
+        if active is not None and active.state is CampaignState.PAUSED:
+            raise UsageError(f"campaign {active.id} of this policy is paused", mend=f"whimbrel resume {active.id}")
         if active is not None and active.revision == plan.revision:
             _join(tx, active, plan, services)
             campaign_id = active.id
@@ -58,11 +60,12 @@ def activate(
 
 
 def hold(services: Services, campaign_id: str, *, actor: str) -> None:
-    """Nothing more of the campaign is dispatched until it is started again."""
+    """Nothing more of the campaign begins until it is started again."""
     with services.database.transaction() as tx:
         campaign = campaigns.get(tx, campaign_id)
         if campaign.state is CampaignState.RUNNING:
             campaigns.set_state(tx, campaign_id, CampaignState.INTERRUPTED)
+            runs.recall(tx, campaign_id)
             audit.append(
                 tx, services.audit_key, services.clock, org=campaign.org, actor=actor, action="campaign.interrupted",
                 subject=campaign_id, reason="interrupted; the next start of the policy takes it up again",
@@ -91,10 +94,10 @@ def _require_quota(tx: Connection, services: Services, org: OrgPolicy, policy: C
 
 
 def _join(tx: Connection, active: Campaign, plan: Plan, services: Services) -> None:
+    campaigns.set_state(tx, active.id, CampaignState.RUNNING)  # first, so that nobody completes it meanwhile
     known = campaigns.targets_of(tx, active.id)
     missing = [e for e in plan.entries if (e.target.repository, e.target.base, e.target.path) not in known]
     campaigns.add_runs(tx, active.id, missing, services.clock.now())
-    campaigns.set_state(tx, active.id, CampaignState.RUNNING)
 
 
 def _record(

@@ -17,8 +17,7 @@ JOB_SLACK_SECONDS = 900
 def pump(services: Services, queue: JobQueue, *, workers: int) -> list[Dispatch]:
     """Keep at most two jobs a worker in the queue; return what was added."""
     with services.database.transaction() as tx:
-        under_way = runs.count_busy(tx)
-        taken = runs.dispatch(tx, room=2 * workers - under_way, now=services.clock.now(), lease=DISPATCH_LEASE)
+        taken = runs.dispatch(tx, slots=2 * workers, now=services.clock.now(), lease=DISPATCH_LEASE)
     _enqueue(services, queue, taken)
     return taken
 

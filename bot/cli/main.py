@@ -25,10 +25,15 @@ COMMANDS = {
     "runs": ("bot.cli.reports:runs", "Every run of a campaign."),
     "show": ("bot.cli.reports:show", "One run: timeline, diff, checks, transcript, cost."),
     "quota": ("bot.cli.reports:quota", "What each org may spend in a month, and has spent."),
+    "pause": ("bot.cli.control:pause", "Begin nothing more of a campaign."),
+    "resume": ("bot.cli.control:resume", "Let a paused campaign go on."),
+    "cancel": ("bot.cli.control:cancel", "End a campaign."),
+    "retry": ("bot.cli.control:retry", "Attempt ended runs once more."),
     "audit": ("bot.cli.audit:audit", "Verify or export the audit trail."),
     "host": ("bot.cli.host:host", "The pull requests of a local host."),
     "worker": ("bot.cli.processes:worker", "Attempt what is in the queue, until SIGTERM."),
     "scheduler": ("bot.cli.processes:scheduler", "Dispatch what is due, take back what was lost."),
+    "schema": ("bot.cli.schema:schema", "JSON Schema of the policy files, for editors."),
     "db": ("bot.cli.setup:db", "Upgrade the database."),
 }
 """Where each command is, and what it does: the overview is printed without importing any of them."""

@@ -82,7 +82,7 @@ Minutes = Annotated[float, Field(gt=0, le=720)]
 
 
 class Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 # --- the operator's: policies/orgs/NAME.yaml ---

@@ -27,11 +27,16 @@ class RunState(StrEnum):
 
 
 class CampaignState(StrEnum):
-    """running until every run has ended; then completed. `interrupted` is taken up again by the next `run`."""
+    """running until every run has ended; then completed.
+
+    Nothing begins while it is interrupted (the next `run` of the policy takes it up) or paused (`resume` does).
+    """
 
     RUNNING = "running"
-    COMPLETED = "completed"
     INTERRUPTED = "interrupted"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    CANCELLED = "cancelled"
 
 
 class Stage(StrEnum):
@@ -42,11 +47,3 @@ class Stage(StrEnum):
     COLLECT = "collect"
     CHECK = "check"
     PUBLISH = "publish"
-
-
-RUN_TRANSITIONS: dict[RunState, frozenset[RunState]] = {
-    RunState.PENDING: frozenset({RunState.DISPATCHED, RunState.ENDED}),
-    RunState.DISPATCHED: frozenset({RunState.RUNNING, RunState.PENDING}),
-    RunState.RUNNING: frozenset({RunState.ENDED, RunState.PENDING}),
-    RunState.ENDED: frozenset(),
-}

@@ -126,6 +126,7 @@ def tighten(assignment: Assignment, base: Base) -> Assignment:
 def hold_budget(services: Services, assignment: Assignment) -> None:
     """The attempt's cap, as the repository may have tightened it, before the first request can be made."""
     with services.database.transaction() as tx:
+        runs.require(tx, assignment.run)
         ledger.ensure_account(tx, "attempt", assignment.run.attempt_key, "", assignment.policy.budget.attempt)
 
 
@@ -190,7 +191,7 @@ def check(
         services.sandbox,
         base.mirror,
         changeset,
-        services.attempts / f"{assignment.run.attempt_key}.check",
+        services.attempts / assignment.run.attempt_key / "check",
         limits=assignment.policy.limits,
         remaining_seconds=stop.remaining_seconds,
         emit=recorder.emit,
@@ -221,6 +222,7 @@ def propose(
 def keep_renderings(services: Services, assignment: Assignment, renderings: dict[str, bytes]) -> None:
     run = assignment.run
     with services.database.transaction() as tx:
+        runs.require(tx, run)
         for file, content in renderings.items():
             key = (run.org, assignment.policy.name, run.repository.name, file)
             records.save_rendering(tx, key, content, services.clock.now())

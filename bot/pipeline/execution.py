@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from bot.domain.money import decimal_usd, micro_usd, month_of
 from bot.domain.states import Outcome
-from bot.errors import ChangeRefused, FenceLost, QuotaRefused, WhimbrelError
+from bot.errors import CeilingReached, ChangeRefused, FenceLost, QuotaRefused, StaleHead, WhimbrelError
 from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.attempt import OptedOut, attempt
 from bot.pipeline.lease import LEASE, Lease
@@ -97,11 +97,11 @@ def _finish(services: Services, assignment: Assignment, recorder: Recorder, ende
     """The last word of a run, its cost and its audit event, in one transaction."""
     try:
         with services.database.transaction() as tx:
-            cost = _charge(tx, services, assignment)
             runs.end(
                 tx, assignment.run, ended.outcome, ended.reason, now=services.clock.now(), duration_ms=duration_ms,
                 files_changed=len(ended.files), publication_id=ended.publication_id,
             )  # fmt: skip
+            cost = _charge(tx, services, assignment)
             records.add_entry(
                 tx, assignment.run.id, assignment.run.fence, at=services.clock.now(), stage="", message=ended.reason,
                 data={"outcome": ended.outcome.value, "cost_usd": cost},
@@ -121,17 +121,22 @@ def _finish(services: Services, assignment: Assignment, recorder: Recorder, ende
 
 
 def _try_again(services: Services, assignment: Assignment, error: WhimbrelError) -> bool:
-    """Hand a run back whose error may pass by itself, while it has attempts left."""
+    """Hand a run back whose error may pass by itself, while it has attempts left.
+
+    A branch that was moved meanwhile is looked at anew: it may have been an earlier attempt's push that came late.
+    """
     run = assignment.run
     tries, allowed = run.attempts - run.losses, assignment.campaign.org_policy.ceilings.attempts_per_run
-    if not error.retryable or (tries >= allowed and error.code != "ceiling"):
+    if isinstance(error, CeilingReached):
+        allowed = tries + 1  # it waits for others, and has done nothing wrong
+    if tries >= allowed or not (error.retryable or isinstance(error, StaleHead)):
         return False
     now = services.clock.now()
     wait = timedelta(seconds=error.retry_after) if error.retry_after else BACKOFF * 2 ** (tries - 1)
     try:
         with services.database.transaction() as tx:
+            runs.hand_back(tx, run, error.explanation, now=now, not_before=now + wait)
             _charge(tx, services, assignment)
-            runs.hand_back(tx, run, error.explanation, now=now, not_before=now + wait, lost=error.code == "ceiling")
             _audit(tx, services, assignment, "attempt.retried", error.explanation, {"again_after": (now + wait).isoformat()})
     except FenceLost:
         pass
@@ -139,8 +144,7 @@ def _try_again(services: Services, assignment: Assignment, error: WhimbrelError)
 
 
 def _charge(tx: Connection, services: Services, assignment: Assignment) -> str:
-    ledger.settle_abandoned(tx, assignment.run.attempt_key, clock=services.clock)
-    cost, tokens = ledger.spent_by_attempt(tx, assignment.run.attempt_key)
+    cost, tokens = ledger.close_attempt(tx, assignment.run.attempt_key, clock=services.clock)
     runs.add_cost(tx, assignment.run, cost, tokens)
     return decimal_usd(cost)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from bot.domain.states import RunState
 from bot.errors import NotFound
 from bot.pipeline.workspaces import discard
@@ -9,19 +11,19 @@ from bot.services import Services
 from bot.store import runs
 
 
-def discard_leftovers(services: Services) -> list[str]:
-    """Remove the folders of attempts that nobody is working on any more; return their names."""
+def discard_leftovers(services: Services) -> None:
+    """Remove the folders of attempts that nobody is working on any more. What cannot be removed now is left to the next time."""
     if not services.attempts.is_dir():
-        return []
-    leftovers = [folder for folder in sorted(services.attempts.iterdir()) if not _under_way(services, folder.name)]
-    for folder in leftovers:
-        discard(folder)
-    return [folder.name for folder in leftovers]
+        return
+    for folder in sorted(services.attempts.iterdir()):
+        if not _under_way(services, folder.name):
+            with contextlib.suppress(OSError):  # who has lost the run may be at work there still
+                discard(folder)
 
 
 def _under_way(services: Services, name: str) -> bool:
-    """Is `RUN.FENCE`, or its `.check`, the attempt that has the run?"""
-    run_id, _, fence = name.removesuffix(".check").rpartition(".")
+    """Is `RUN.FENCE` the attempt that has the run?"""
+    run_id, _, fence = name.rpartition(".")
     try:
         with services.database.reading() as tx:
             run = runs.get(tx, run_id)

@@ -16,10 +16,13 @@ RENEW_EVERY_SECONDS = 15
 
 
 class Lease:
-    """A context manager; `lost` turns true when the run went on without this attempt: it must then stop."""
+    """A context manager; `lost` turns true when the run went on without this attempt: it must then stop.
 
-    def __init__(self, services: Services, run: Run):
-        self._services, self._run = services, run
+    It also turns true when the lease cannot be renewed any more, whatever the reason: the run is then soon another's.
+    """
+
+    def __init__(self, services: Services, run: Run, *, renew_every_seconds: float = RENEW_EVERY_SECONDS):
+        self._services, self._run, self._every = services, run, renew_every_seconds
         self._stop = threading.Event()
         self._lost = threading.Event()
         self._thread = threading.Thread(target=self._renew, name=f"lease-{run.id}", daemon=True)
@@ -36,12 +39,19 @@ class Lease:
         self._thread.join()
 
     def _renew(self) -> None:
-        while not self._stop.wait(RENEW_EVERY_SECONDS):
-            try:
-                with self._services.database.transaction() as tx:
-                    runs.renew(tx, self._run, until=self._services.clock.now() + LEASE)
-            except FenceLost:
-                self._lost.set()
-                return
-            except StoreError:
-                continue  # the lease still runs; the next round may reach the database
+        try:
+            while not self._stop.wait(self._every):
+                self._renew_once()
+        except FenceLost:
+            pass
+        finally:
+            self._lost.set()
+
+    def _renew_once(self) -> None:
+        try:
+            with self._services.database.transaction() as tx:
+                runs.renew(tx, self._run, until=self._services.clock.now() + LEASE)
+        except StoreError as error:
+            if not error.retryable:
+                raise
+            # Out of reach for the moment: the next round may come through before somebody takes the run.

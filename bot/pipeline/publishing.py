@@ -27,6 +27,7 @@ from bot.rendering import Renderer
 from bot.services import BOT_EMAIL, BOT_NAME, Services
 from bot.store import audit, ledger, publications, runs
 from bot.store.publications import Publication
+from bot.store.runs import Run
 
 CODEOWNERS_PLACES = ("CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS", "docs/CODEOWNERS")
 
@@ -63,7 +64,7 @@ def publish(
     renderer: Renderer,
     recorder: Recorder,
 ) -> Ended:
-    """Make the change visible to its reviewers. Raises CeilingReached, StaleHead, HostError or GitError."""
+    """Make the change visible to its reviewers. Raises CeilingReached, StaleHead, HostError, GitError or FenceLost."""
     run = assignment.run
     if not _may_move(services, proposal, mirror):
         return Ended(Outcome.SKIPPED, f"the branch {proposal.branch} has commits by people: left as it is")
@@ -71,12 +72,10 @@ def publish(
     if closed is not None:
         return Ended(Outcome.SKIPPED, closed)
     publication = _intend(services, assignment, proposal)
-    if not _is_there_already(mirror, proposal, commit):
-        mirror.push(host.remote(run.repository), commit, proposal.branch, expected=proposal.seen)
+    head = _push(mirror, host, run, proposal, commit)
     with services.database.transaction() as tx:
-        publications.record_push(
-            tx, publication, head=commit, base_head=proposal.changeset.base, revision=assignment.campaign.revision
-        )
+        runs.require(tx, run)
+        publications.record_push(tx, publication, head=head, base_head=proposal.changeset.base)
     text = _text(services, assignment, proposal, mirror, renderer)
     pull_request = _ensure(host, assignment, proposal, text)
     _record(services, assignment, proposal, publication, pull_request)
@@ -114,14 +113,18 @@ def _closed_by_a_person(services: Services, host: Host, assignment: Assignment, 
 def _intend(services: Services, assignment: Assignment, proposal: Proposal) -> Publication:
     org = assignment.campaign.org_policy
     with services.database.transaction() as tx:
+        runs.require(tx, assignment.run)
         return publications.intend(
             tx, assignment.change, branch=proposal.branch, ceilings=org.ceilings, now=services.clock.now()
         )
 
 
-def _is_there_already(mirror: Mirror, proposal: Proposal, commit: str) -> bool:
-    """The very same change on the very same base needs no push: its reviewers keep the commit they have seen."""
-    return proposal.seen is not None and mirror.same_change(proposal.seen, commit)
+def _push(mirror: Mirror, host: Host, run: Run, proposal: Proposal, commit: str) -> str:
+    """Move the branch; return where it is now. The very same change on the very same base stays as its reviewers saw it."""
+    if proposal.seen is not None and mirror.same_change(proposal.seen, commit):
+        return proposal.seen
+    mirror.push(host.remote(run.repository), commit, proposal.branch, expected=proposal.seen)
+    return commit
 
 
 def _ensure(host: Host, assignment: Assignment, proposal: Proposal, text: PullRequestText) -> PullRequest:
@@ -138,7 +141,8 @@ def _record(
     now, org, policy = services.clock.now(), assignment.run.org, assignment.policy.name
     repository = assignment.run.repository
     with services.database.transaction() as tx:
-        publications.record_open(tx, publication, pull_request, now)
+        runs.require(tx, assignment.run)
+        publications.record_open(tx, publication, pull_request, assignment.campaign.revision, now)
         audit.append(
             tx, services.audit_key, services.clock, org=org, actor="whimbrel", action="pull_request.published",
             subject=f"{repository.full_name}#{pull_request.number}",

@@ -6,15 +6,20 @@ import hashlib
 import json
 from typing import Any
 
+import structlog
+
 from bot.domain.redaction import redact
 from bot.domain.states import Stage
 from bot.domain.verdicts import Verdict
+from bot.errors import StoreError
 from bot.services import Services
 from bot.store import records, runs
 from bot.store.records import Artifact
 from bot.store.runs import Run
 
 MESSAGE_LIMIT = 500
+
+log = structlog.get_logger()
 
 
 class Recorder:
@@ -35,10 +40,14 @@ class Recorder:
             self._add(tx, message, {})
 
     def emit(self, message: str, **data: Any) -> None:
+        """Tell how far it is, from any thread. A line that cannot be written is logged: no paid attempt is lost for it."""
         if "prompt_sha256" in data:
             self.prompts.append(data["prompt_sha256"])
-        with self._services.database.transaction() as tx:
-            self._add(tx, message, data)
+        try:
+            with self._services.database.transaction() as tx:
+                self._add(tx, message, data)
+        except StoreError as error:
+            log.warning("progress_not_recorded", run=self._run.id, message=redact(message), error=str(error))
 
     def artifact(self, kind: str, content: bytes) -> None:
         """Keep a file under artifacts/CAMPAIGN/RUN/; text is redacted, and the index has its hash and size."""

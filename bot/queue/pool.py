@@ -71,14 +71,16 @@ class WorkerPool:
     def pids(self) -> list[int]:
         return [slot.process.pid for slot in self._slots if slot.process.poll() is None]
 
-    def tend(self) -> None:
-        """Start again what has died: call it every now and then.
+    def tend(self) -> list[int]:
+        """Start again what has died, and return the process ids that it had: call it every now and then.
 
         Raises ConfigurationError when one ends again and again right after its start.
         """
-        for slot in self._slots:
-            if slot.process.poll() is not None:
-                self._restart(slot)
+        dead = [slot for slot in self._slots if slot.process.poll() is not None]
+        pids = [slot.process.pid for slot in dead]
+        for slot in dead:
+            self._restart(slot)
+        return pids
 
     def stop(self, grace_seconds: float, *, hurry: Callable[[], bool] = lambda: False) -> None:
         """Let each finish its job for `grace_seconds` or until `hurry()`; then have jobs handed back, then kill."""

@@ -14,7 +14,7 @@ from rq.job import Job
 
 from bot.queue.jobs import EXECUTE, QUEUE, SERIALIZER, WORKER_TTL_SECONDS
 
-OnLost = Callable[[str, int, str], None]
+OnLost = Callable[[str, int, str, bool], None]
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -28,8 +28,9 @@ def die_with_parent(parent: int) -> None:
 
 
 class WhimbrelWorker(Worker):
-    """Works on the queue; `on_lost(run_id, fence, reason)` is called when a work-horse ended without finishing its job.
+    """Works on the queue; `on_lost(run_id, fence, reason, by_order)` is called when a work-horse did not finish its job.
 
+    `by_order` tells that this worker was asked to stop: nothing is wrong with the job.
     The module of `function` is imported here, before any fork: an import in every work-horse costs seconds of CPU.
     SIGTERM or SIGINT once: finish the job, then end. Twice: kill the work-horse, call `on_lost`, end.
     """
@@ -62,15 +63,15 @@ class WhimbrelWorker(Worker):
             super().execute_job(job, queue)
         except SystemExit:
             # RQ killed the work-horse on the second signal, and leaves the job `started`.
-            self._tell_lost(job, "the worker was told to stop at once")
+            self._tell_lost(job, "the worker was told to stop at once", by_order=True)
             raise
 
     def _horse_killed(self, job: Job, _pid: int | None, wait_status: int | None, _usage: object) -> None:
         self._tell_lost(job, _why(job, wait_status))
 
-    def _tell_lost(self, job: Job, reason: str) -> None:
+    def _tell_lost(self, job: Job, reason: str, *, by_order: bool = False) -> None:
         run_id, fence = job.args
-        self._on_lost(run_id, fence, reason)
+        self._on_lost(run_id, fence, reason, by_order)
 
 
 def _why(job: Job, wait_status: int | None) -> str:

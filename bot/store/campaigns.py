@@ -9,13 +9,16 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, update
+from sqlalchemy import Connection, Row, Select, and_, func, insert, select, update
 
 from bot.domain.policies import CampaignPolicy, OrgPolicy
 from bot.domain.repositories import Repository, Target
 from bot.domain.states import CampaignState, Outcome, RunState
 from bot.errors import NotFound
+from bot.store.database import upsert
 from bot.store.schema import campaigns, plan_entries, plans, revisions, runs
+
+ENDED = (CampaignState.COMPLETED, CampaignState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +69,13 @@ def new_id(prefix: str) -> str:
 
 def save_revision(tx: Connection, revision: str, policy: CampaignPolicy, templates: Mapping[str, str], now: datetime) -> None:
     """Keep the policy and the templates that a campaign was started with; the same revision is kept once."""
-    if tx.execute(select(revisions.c.id).where(revisions.c.id == revision)).one_or_none() is None:
-        row = {
-            "id": revision,
-            "policy": policy.model_dump_json(by_alias=True),
-            "templates": json.dumps(dict(templates), sort_keys=True),
-            "created_at": now,
-        }
-        tx.execute(insert(revisions).values(row))
+    row = {
+        "id": revision,
+        "policy": policy.model_dump_json(by_alias=True),
+        "templates": json.dumps(dict(templates), sort_keys=True),
+        "created_at": now,
+    }
+    tx.execute(upsert(tx, revisions).values(row).on_conflict_do_nothing())
 
 
 def templates_of(tx: Connection, revision: str) -> dict[str, str]:
@@ -163,6 +165,21 @@ def set_state(tx: Connection, campaign_id: str, state: CampaignState) -> None:
     tx.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(state=state))
 
 
+def cancel(tx: Connection, campaign_id: str, reason: str, now: datetime) -> None:
+    """End it, and the runs that have not begun."""
+    supersede(tx, campaign_id, reason, now)
+    tx.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(state=CampaignState.CANCELLED, finished_at=now))
+
+
+def reactivate(tx: Connection, campaign: Campaign) -> None:
+    """A campaign that was completed has runs to make again."""
+    tx.execute(
+        update(campaigns)
+        .where(campaigns.c.id == campaign.id)
+        .values(state=CampaignState.RUNNING, finished_at=None, active_key=_active_key(campaign.org, campaign.policy.name))
+    )
+
+
 def supersede(tx: Connection, campaign_id: str, reason: str, now: datetime) -> int:
     """End the runs that have not begun, and give up the active place; return how many were ended."""
     ended = tx.execute(
@@ -177,13 +194,17 @@ def supersede(tx: Connection, campaign_id: str, reason: str, now: datetime) -> i
 def complete_finished(tx: Connection, now: datetime) -> list[Campaign]:
     """Mark the running campaigns whose every run has ended as completed, and return them. Each is returned once."""
     unfinished = select(runs.c.id).where(runs.c.campaign_id == campaigns.c.id, runs.c.state != RunState.ENDED)
-    finished = (
+    finished = and_(campaigns.c.state.not_in(ENDED), ~unfinished.exists())
+    # On Postgres, more runs may join while the lock is waited for; the next statement sees them.
+    if not tx.execute(select(campaigns.c.id).where(finished).with_for_update()).all():
+        return []
+    completed = tx.execute(
         update(campaigns)
-        .where(campaigns.c.state != CampaignState.COMPLETED, ~unfinished.exists())
+        .where(finished)
         .values(state=CampaignState.COMPLETED, finished_at=now, active_key=None)
         .returning(campaigns.c.id)
     )
-    return [get(tx, campaign_id) for campaign_id in tx.execute(finished).scalars().all()]
+    return [get(tx, campaign_id) for campaign_id in completed.scalars().all()]
 
 
 def _active_key(org: str, policy: str) -> str:

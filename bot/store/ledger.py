@@ -112,6 +112,19 @@ def settle_abandoned(tx: Connection, attempt_account_key: str, *, clock: Clock) 
     return MicroUsd(total)
 
 
+def close_attempt(tx: Connection, key: str, *, clock: Clock) -> tuple[MicroUsd, int]:
+    """Let an attempt reserve nothing more, settle what it has left reserved, and return its cost and tokens.
+
+    It may not be dead: what goes on without its run, and does not know it yet, must not spend.
+    """
+    charged = select(ledger_entries.c.org_account).join(accounts, accounts.c.id == ledger_entries.c.attempt_account)
+    _lock(tx, accounts.c.id.in_(charged.where(_is("attempt", key))))
+    # Before the settlement: a request that comes in between would be left reserved.
+    tx.execute(update(accounts).where(_is("attempt", key)).values(cap=accounts.c.spent + accounts.c.reserved))
+    settle_abandoned(tx, key, clock=clock)
+    return spent_by_attempt(tx, key)
+
+
 def account(tx: Connection, scope: str, key: str, period: str = "") -> Account | None:
     found = tx.execute(select(accounts).where(_is(scope, key, period))).one_or_none()
     return None if found is None else _account(found)
@@ -200,10 +213,15 @@ def _take(tx: Connection, reservation: int) -> _Reservation | None:
     entry = tx.execute(select(ledger_entries).where(ledger_entries.c.id == reservation)).one_or_none()
     if entry is None or entry.kind != "reserve":
         raise StoreError(f"ledger entry {reservation} is no reservation")
-    tx.execute(select(accounts.c.id).where(accounts.c.id == entry.org_account).with_for_update(key_share=True))
+    _lock(tx, accounts.c.id == entry.org_account)
     if tx.execute(select(ledger_entries.c.id).where(ledger_entries.c.closes == reservation)).one_or_none() is not None:
         return None
     return _Reservation(Accounts(entry.org_account, entry.campaign_account, entry.attempt_account), entry.amount, entry.model)
+
+
+def _lock(tx: Connection, which: ColumnElement[bool]) -> None:
+    """Hold accounts until the transaction ends, in the order of their ids. On SQLite, it holds everything already."""
+    tx.execute(select(accounts.c.id).where(which).order_by(accounts.c.id).with_for_update(key_share=True))
 
 
 def _move(tx: Connection, charged: Accounts, *, reserved: int, spent: int) -> None:

@@ -5,7 +5,7 @@ The row is written as an intent, in a transaction that holds the ceilings, befor
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -33,7 +33,10 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """`state` is intent, open, merged or closed; `head` is the commit this bot last moved the branch to ("" before)."""
+    """`state` is intent, open, merged or closed; `head` is the commit this bot last moved the branch to ("" before).
+
+    `number`, `url` and `revision` are those of the pull request that was opened last: during an intent, of the one before.
+    """
 
     id: int
     change: Change
@@ -85,18 +88,10 @@ def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, n
     left = room(tx, change.org, ceilings, now)
     if left.reason:
         raise CeilingReached(left.reason, retry_after=60)
-    fresh: dict[str, Any] = {
-        "branch": branch,
-        "state": "intent",
-        "number": None,
-        "url": "",
-        "intended_at": now,
-        "opened_at": None,
-    }
+    fresh: dict[str, Any] = {"branch": branch, "state": "intent", "intended_at": now, "opened_at": None}
     if known is None:
-        key = {"org": change.org, "policy": change.policy, "repository": change.repository}
-        key |= {"base": change.base, "path": change.path, "head": "", "base_head": "", "revision": ""}
-        tx.execute(insert(publications).values(fresh | key))
+        nothing = {"number": None, "url": "", "head": "", "base_head": "", "revision": ""}
+        tx.execute(insert(publications).values(fresh | asdict(change) | nothing))
     else:
         tx.execute(update(publications).where(publications.c.id == known.id).values(fresh))
     return _publication(tx.execute(_where(change)).one())
@@ -119,15 +114,12 @@ def room(tx: Connection, org: str, ceilings: Ceilings, now: datetime) -> Room:
     return Room(open_left, hourly_left, reason)
 
 
-def record_push(tx: Connection, publication: Publication, *, head: str, base_head: str, revision: str) -> None:
-    tx.execute(
-        update(publications)
-        .where(publications.c.id == publication.id)
-        .values(head=head, base_head=base_head, revision=revision)
-    )
+def record_push(tx: Connection, publication: Publication, *, head: str, base_head: str) -> None:
+    tx.execute(update(publications).where(publications.c.id == publication.id).values(head=head, base_head=base_head))
 
 
-def record_open(tx: Connection, publication: Publication, pull_request: PullRequest, now: datetime) -> None:
+def record_open(tx: Connection, publication: Publication, pull_request: PullRequest, revision: str, now: datetime) -> None:
+    """The pull request is open, and says what this revision of the policy has it say."""
     tx.execute(
         update(publications)
         .where(publications.c.id == publication.id)
@@ -136,6 +128,7 @@ def record_open(tx: Connection, publication: Publication, pull_request: PullRequ
             number=pull_request.number,
             url=pull_request.url,
             branch=pull_request.branch,
+            revision=revision,
             opened_at=func.coalesce(publications.c.opened_at, now),
         )
     )

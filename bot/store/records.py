@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select
+from sqlalchemy import Connection, and_, insert, select
 
+from bot.store.database import upsert
 from bot.store.schema import artifacts, attempts, renderings, runs, timeline
 
 
@@ -96,9 +97,11 @@ def attempts_of(tx: Connection, run_id: str) -> list[AttemptRecord]:
 def save_rendering(tx: Connection, key: tuple[str, str, str, str], content: bytes, now: datetime) -> None:
     """Remember what was last published for a file; `key` is (org, policy, repository, file)."""
     org, policy, repository, file = key
-    tx.execute(delete(renderings).where(_rendering(key)))
     row = {"org": org, "policy": policy, "repository": repository, "file": file, "content": content, "at": now}
-    tx.execute(insert(renderings).values(row))
+    fresh = upsert(tx, renderings).values(row)
+    tx.execute(
+        fresh.on_conflict_do_update(index_elements=renderings.primary_key.columns, set_={"content": content, "at": now})
+    )
 
 
 def rendering(tx: Connection, key: tuple[str, str, str, str]) -> bytes | None:

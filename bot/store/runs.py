@@ -6,6 +6,7 @@ pending --dispatch--> dispatched --claim--> running --end--> ended
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, fun
 from bot.domain.money import MicroUsd
 from bot.domain.repositories import Repository
 from bot.domain.states import CampaignState, Outcome, RunState, Stage
-from bot.errors import FenceLost, NotFound
+from bot.errors import FenceLost, NotFound, UsageError
 from bot.store.campaigns import facts_from
 from bot.store.schema import attempts, campaigns, publications, runs
 
@@ -58,15 +59,16 @@ class Run:
         return f"{self.id}.{self.fence}"
 
 
-def dispatch(tx: Connection, *, room: int, now: datetime, lease: timedelta) -> list[Dispatch]:
-    """Take at most `room` pending runs, fairly between orgs, within every org's concurrency and pull request ceilings.
+def dispatch(tx: Connection, *, slots: int, now: datetime, lease: timedelta) -> list[Dispatch]:
+    """Take pending runs until `slots` are busy, fairly between orgs, within every org's concurrency and ceilings.
 
     One caller at a time. An attempt under way counts as a pull request that will be opened, so a ceiling is never passed by
     runs that finish together; a target whose pull request is open already needs no place of its own.
     """
     if tx.dialect.name == "postgresql":
         tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PUMP_LOCK})
-    chosen: list[str] = list(tx.execute(_admitted(now).limit(max(0, room))).scalars())
+    room = max(0, slots - count_busy(tx))
+    chosen: list[str] = list(tx.execute(_admitted(now).limit(room)).scalars())
     if not chosen:
         return []
     taken = tx.execute(
@@ -129,6 +131,11 @@ def renew(tx: Connection, run: Run, *, until: datetime) -> None:
     _fenced(tx, run, lease_until=until)
 
 
+def require(tx: Connection, run: Run) -> None:
+    """Raises FenceLost unless the run is this attempt's, and keeps it so until the transaction ends."""
+    _fenced(tx, run, fence=run.fence)
+
+
 def enter_stage(tx: Connection, run: Run, stage: Stage) -> None:
     _fenced(tx, run, stage=stage)
 
@@ -168,6 +175,15 @@ def hand_back(
     _end_attempt(tx, run, None, reason, now)
 
 
+def recall(tx: Connection, campaign_id: str) -> None:
+    """Take back what was dispatched and has not begun: no worker will find it its own any more."""
+    tx.execute(
+        update(runs)
+        .where(runs.c.campaign_id == campaign_id, runs.c.state == RunState.DISPATCHED)
+        .values(state=RunState.PENDING, lease_until=None)
+    )
+
+
 def add_cost(tx: Connection, run: Run, cost: MicroUsd, tokens: int) -> None:
     """Add an attempt's cost to its run, whoever has the run now: money spent is never forgotten."""
     tx.execute(
@@ -193,6 +209,30 @@ def count_busy(tx: Connection) -> int:
     return int(tx.execute(select(func.count()).select_from(runs).where(runs.c.state.in_(BUSY))).scalar_one())
 
 
+def busy_of(tx: Connection, campaign_id: str) -> list[Run]:
+    """The campaign's runs that are dispatched or running."""
+    return [_run(row) for row in tx.execute(select(runs).where(runs.c.campaign_id == campaign_id, runs.c.state.in_(BUSY)))]
+
+
+def reopen(tx: Connection, campaign_id: str, run_ids: Sequence[str]) -> list[str]:
+    """Make ended runs pending again, with all their attempts before them: those named, or every failed one.
+
+    Raises UsageError for a named one that is not the campaign's, or has not ended.
+    """
+    wanted = runs.c.id.in_(run_ids) if run_ids else runs.c.outcome.in_((Outcome.FAILED, Outcome.BUDGET_EXHAUSTED))
+    again = list(
+        tx.execute(
+            update(runs)
+            .where(runs.c.campaign_id == campaign_id, runs.c.state == RunState.ENDED, wanted)
+            .values(state=RunState.PENDING, outcome=None, attempts=0, losses=0, not_before=None, ended_at=None)
+            .returning(runs.c.id)
+        ).scalars()
+    )
+    if missing := sorted(set(run_ids) - set(again)):
+        raise UsageError(f"not to be retried, because they have not ended: {', '.join(missing)}")
+    return sorted(again)
+
+
 def dispatched(tx: Connection) -> list[Dispatch]:
     """What should be in the queue, or just being taken out of it."""
     found = tx.execute(select(runs.c.id, runs.c.fence).where(runs.c.state == RunState.DISPATCHED))
@@ -204,7 +244,9 @@ def _admitted(now: datetime) -> Select[Any]:
     busy = _count_by_org(runs.c.org, runs.c.state.in_(BUSY)).cte("busy")
     opened = _count_by_org(publications.c.org, publications.c.state.in_(OPEN)).cte("opened")
     recent = _count_by_org(publications.c.org, publications.c.opened_at > now - timedelta(hours=1)).cte("recent")
-    place = func.row_number().over(partition_by=runs.c.org, order_by=(campaigns.c.created_at, runs.c.position)).label("place")
+    # Those that need no place of their own come first: else they would wait behind what a ceiling holds back.
+    turn = (publications.c.id.is_(None), campaigns.c.created_at, runs.c.position)
+    place = func.row_number().over(partition_by=runs.c.org, order_by=turn).label("place")
     same_change = and_(
         publications.c.org == runs.c.org,
         publications.c.policy == campaigns.c.policy,
@@ -237,7 +279,8 @@ def _admitted(now: datetime) -> Select[Any]:
         .outerjoin(opened, opened.c.org == pending.c.org)
         .outerjoin(recent, recent.c.org == pending.c.org)
         .where(under_way <= campaigns.c.concurrent_runs, or_(pending.c.joins.is_not(None), room_for_one_more))
-        .order_by(pending.c.place, pending.c.id)
+        # Equals draw lots: in any fixed order, one org could wait for ever.
+        .order_by(under_way, func.random())
     )
 
 

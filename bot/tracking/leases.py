@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -32,33 +31,27 @@ def reclaim(services: Services, run: Run, reason: str, *, counts: bool = True) -
     """
     try:
         with services.database.transaction() as tx:
-            _settle(tx, services, run)
-            _give_back(tx, services, run, reason, counts=counts)
+            action, reason = _give_back(tx, services, run, reason, counts=counts)
+            cost, tokens = ledger.close_attempt(tx, run.attempt_key, clock=services.clock)
+            runs.add_cost(tx, run, cost, tokens)
+            audit.append(
+                tx, services.audit_key, services.clock, org=run.org, actor="whimbrel", action=action,
+                subject=run.attempt_key, reason=reason,
+            )  # fmt: skip
     except FenceLost:
         return False
-    shutil.rmtree(services.attempts / run.attempt_key, ignore_errors=True)
     return True
 
 
-def _settle(tx: Connection, services: Services, run: Run) -> None:
-    ledger.settle_abandoned(tx, run.attempt_key, clock=services.clock)
-    cost, tokens = ledger.spent_by_attempt(tx, run.attempt_key)
-    runs.add_cost(tx, run, cost, tokens)
-
-
-def _give_back(tx: Connection, services: Services, run: Run, reason: str, *, counts: bool) -> None:
+def _give_back(tx: Connection, services: Services, run: Run, reason: str, *, counts: bool) -> tuple[str, str]:
+    """End the run or make it pending; return the audit event's action and reason."""
     now = services.clock.now()
     if counts and run.losses >= LOSSES_ALLOWED:
         reason = f"given up after {run.losses + 1} attempts that were lost: {reason}"
         runs.end(tx, run, Outcome.FAILED, reason, now=now)
         records.add_entry(tx, run.id, run.fence, at=now, stage="", message=reason, data={"outcome": Outcome.FAILED.value})
-        action = "attempt.failed"
-    else:
-        not_before = now + BACKOFF * 2**run.losses if counts else None
-        runs.hand_back(tx, run, reason, now=now, not_before=not_before, lost=counts)
-        records.add_entry(tx, run.id, run.fence, at=now, stage="", message=f"handed back: {reason}", data={})
-        action = "attempt.lost" if counts else "attempt.handed_back"
-    audit.append(
-        tx, services.audit_key, services.clock, org=run.org, actor="whimbrel", action=action, subject=run.attempt_key,
-        reason=reason,
-    )  # fmt: skip
+        return "attempt.failed", reason
+    not_before = now + BACKOFF * 2**run.losses if counts else None
+    runs.hand_back(tx, run, reason, now=now, not_before=not_before, lost=counts)
+    records.add_entry(tx, run.id, run.fence, at=now, stage="", message=f"handed back: {reason}", data={})
+    return "attempt.lost" if counts else "attempt.handed_back", reason

@@ -30,7 +30,7 @@ ALTERED: dict[str, object] = {
     "action": "attempt.failed",
     "subject": "another",
     "reason": "another",
-    "details": '{"n": 4}',
+    "details": '{"n": 9}',
     "previous": "1" * 64,
     "mac": "1" * 64,
 }

@@ -19,7 +19,7 @@ from tests.fakes import hostile, repositories
 def test_git_sees_nothing_of_this_processs_environment(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ANTHROPIC_API_KEY", "GITHUB_TOKEN", "GIT_DIR", "GIT_TRACE", "GIT_CONFIG_COUNT", "-odd", "GIT_SSH_COMMAND"):
         monkeypatch.setenv(name, "a secret")
-    output = git(["-c", "alias.show=!env", "show"], origin.bare, environment={"GIT_CONFIG_VALUE_0": "given"})
+    output = git(["-c", "alias.tell=!env", "tell"], origin.bare, environment={"GIT_CONFIG_VALUE_0": "given"})
     seen = dict(line.split("=", 1) for line in output.stdout.decode().splitlines())
     assert "a secret" not in seen.values()
     assert seen["GIT_CONFIG_VALUE_0"] == "given"
