@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from limits.errors import StorageError
 from limits.storage import MemoryStorage
 
 from bot.clock import SystemClock
@@ -21,16 +23,20 @@ from bot.engines.claude_code import ClaudeEngine
 from bot.engines.command import CommandEngine
 from bot.engines.template import TemplateEngine
 from bot.errors import ConfigurationError
+from bot.gateway.breaker import Breaker, MemoryCircuits, RedisCircuits, read_circuit
 from bot.gateway.governor import Governor, shared_storage
 from bot.gateway.prices import load_prices
 from bot.gateway.server import Gateway
 from bot.gateway.upstream import Upstream
 from bot.hosts.local import LocalHost
 from bot.ports import Engine, Host, StepContext
+from bot.queue.connection import connect_briefly
+from bot.queue.server import running_server
 from bot.rendering import Renderer
 from bot.sandbox.bubblewrap import BubblewrapSandbox
 from bot.services import Services
 from bot.store import campaigns, records
+from bot.store.alerts import Alerts
 from bot.store.audit import AuditKey
 from bot.store.campaigns import Campaign
 from bot.store.database import Database
@@ -149,6 +155,19 @@ def local_host(org: OrgPolicy) -> LocalHost:
     return LocalHost(Path(org.host.removeprefix("local:")).absolute())
 
 
+def breaker_status(settings: Settings, org: str) -> dict[str, Any] | None:
+    """The circuit as JSON-ready values; None where no Redis answers: a home's own one runs only while its workers do."""
+    url = running_server(settings.home, settings.redis_url)
+    if url is None:
+        return None
+    with connect_briefly(url) as redis:
+        try:
+            circuit, now = read_circuit(RedisCircuits(redis), org)
+        except StorageError:
+            return None
+    return circuit.to_json(now)
+
+
 def _services(settings: Settings, database: Database) -> Services:
     sandbox, clock = BubblewrapSandbox(), SystemClock()
 
@@ -157,6 +176,8 @@ def _services(settings: Settings, database: Database) -> Services:
 
     @contextmanager
     def engines(run: Run, campaign: Campaign, accounts: Accounts) -> Iterator[Mapping[type, Engine]]:
+        alerts = Alerts(run, campaign.org_policy.quota.alert_at, read_audit_key(settings), clock)
+
         def previous(file: str) -> bytes | None:
             with database.reading() as tx:
                 return records.rendering(tx, (run.org, campaign.policy.name, run.repository.name, file))
@@ -168,7 +189,7 @@ def _services(settings: Settings, database: Database) -> Services:
                 socket_path=context.workspace.scratch.parent / "api" / "api.sock",
                 upstream=Upstream(settings.upstream, settings.api_key),
                 models=models,
-                meter=LedgerMeter(database, accounts, clock),
+                meter=LedgerMeter(database, accounts, clock, alerts),
                 prices=load_prices(settings.prices),
                 governor=_governor(settings, campaign.org_policy, context.remaining_seconds()),
                 on_request=context.emit,
@@ -201,12 +222,14 @@ def _known_secrets(settings: Settings) -> tuple[str, ...]:
 
 
 def _governor(settings: Settings, org: OrgPolicy, patience_seconds: float) -> Governor:
-    """The org's speed limits, counted in Redis for all workers; a preview, which has no Redis, counts for itself."""
+    """The org's speed limits and breaker, in Redis for all workers; a preview, which has no Redis, has its own."""
+    url = settings.redis_url
     return Governor(
-        shared_storage(settings.redis_url) if settings.redis_url else MemoryStorage(),
+        shared_storage(url) if url else MemoryStorage(),
         org.org,
         requests_per_minute=org.quota.requests_per_minute,
         tokens_per_hour=org.quota.tokens_per_hour,
+        breaker=Breaker(RedisCircuits(connect_briefly(url)) if url else MemoryCircuits(), org.org, org.breaker),
         max_wait_seconds=patience_seconds,
     )
 

@@ -63,6 +63,21 @@ class Renderer:
         """Render a string that the operator wrote into a policy, such as `branch:` or `prompt:`. Raises PolicyError."""
         return self._render(INLINE, lambda: self._environment.from_string(source), variables)
 
+    def source(self, path: str) -> str:
+        """A file as it is. Raises PolicyError where there is none."""
+        found = self._load(path)
+        if found is None:
+            raise self._not_found(path, path)
+        return found[0]
+
+    def below(self, folder: str) -> dict[str, str]:
+        """The files of a folder as they are, by their path below it. Raises PolicyError where there is none."""
+        root = f"{folder.rstrip('/')}/"
+        paths = [path for path in self._files if path.startswith(root)]
+        if not paths:
+            raise self._not_found(folder, folder)
+        return {path.removeprefix(root): self.source(path) for path in sorted(paths)}
+
     def _render(self, name: str, compiled: Callable[[], Template], variables: Mapping[str, Any]) -> str:
         try:
             return "".join(_bounded(compiled().generate(variables), name))

@@ -19,15 +19,15 @@ from bot.store import runs
 from bot.tracking.leases import reclaim
 
 
-def worker_name() -> str:
-    """The name that leases carry: the worker's own process, also when asked in a process forked for a job."""
-    return os.environ.get("WHIMBREL_WORKER", f"{socket.gethostname()}-{os.getpid()}")
+def worker_name(pid: int) -> str:
+    """The name that leases carry, of the worker whose process this is."""
+    return f"{socket.gethostname()}-{pid}"
 
 
 def execute(run_id: str, fence: int) -> None:
-    """The job: one attempt of one run. Runs in a process of its own, forked by RQ."""
+    """The job: one attempt of one run. Runs in a process of its own, forked by the worker's."""
     with assemble(Settings.from_environment()) as services:
-        execute_run(services, run_id, fence, worker=worker_name())
+        execute_run(services, run_id, fence, worker=worker_name(os.getppid()))
 
 
 def hand_back(run_id: str, fence: int, reason: str, by_order: bool) -> None:
@@ -41,7 +41,6 @@ def hand_back(run_id: str, fence: int, reason: str, by_order: bool) -> None:
 
 
 def main() -> None:
-    os.environ["WHIMBREL_WORKER"] = worker_name()
     settings = Settings.from_environment()
     with assemble(settings) as services:
         discard_leftovers(services)

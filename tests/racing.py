@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 60
+WAIT_SECONDS = 60
 
-_start: Barrier
+_together: Barrier
 
 
 def race(contender: Callable[..., Any], processes: int, *arguments: Any) -> list[Any]:
@@ -29,18 +29,25 @@ def race(contender: Callable[..., Any], processes: int, *arguments: Any) -> list
     The contender is a function at the top of its module. Raises AssertionError, with the trace, when one of them fails.
     """
     file = str(inspect.getsourcefile(contender))
-    command = [sys.executable, "-m", "tests.racing", file, contender.__name__, str(processes), json.dumps(arguments)]
+    script = "from tests.racing import main; main()"
+    command = [sys.executable, "-c", script, file, contender.__name__, str(processes), json.dumps(arguments)]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     results: list[Any] = json.loads(ended.stdout)
     return results
 
 
-def main(file: str, name: str, processes: int, arguments: list[Any]) -> None:
-    contender = getattr(_load(file), name)
+def meet() -> None:
+    """For contenders: wait here until all of them are here."""
+    _together.wait(WAIT_SECONDS)
+
+
+def main() -> None:
+    file, name, number_of_processes, given = sys.argv[1:]
+    contender, processes, arguments = getattr(_load(file), name), int(number_of_processes), json.loads(given)
     forking = multiprocessing.get_context("fork")
-    start = forking.Barrier(processes)
-    with ProcessPoolExecutor(processes, mp_context=forking, initializer=_remember, initargs=(start,)) as pool:
+    together = forking.Barrier(processes)
+    with ProcessPoolExecutor(processes, mp_context=forking, initializer=_remember, initargs=(together,)) as pool:
         contenders = [pool.submit(_contend, contender, number, arguments) for number in range(processes)]
         results = [each.result() for each in contenders]
     sys.stdout.write(json.dumps(results))
@@ -56,15 +63,11 @@ def _load(file: str) -> Any:
     return module
 
 
-def _remember(start: Barrier) -> None:
-    global _start  # noqa: PLW0603 - a pool hands its workers a barrier in no other way
-    _start = start
+def _remember(together: Barrier) -> None:
+    global _together  # noqa: PLW0603 - a pool hands its workers a barrier in no other way
+    _together = together
 
 
 def _contend(contender: Callable[..., Any], number: int, arguments: list[Any]) -> Any:
-    _start.wait(START_SECONDS)
+    meet()
     return contender(number, *arguments)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4]))

@@ -46,7 +46,7 @@ def activate(
         if active is not None and active.state is CampaignState.PAUSED:
             raise UsageError(f"campaign {active.id} of this policy is paused", mend=f"whimbrel resume {active.id}")
         if active is not None and active.revision == plan.revision:
-            _join(tx, active, plan, services)
+            _join(tx, active, plan, org, services)
             campaign_id = active.id
         else:
             if active is not None:
@@ -93,8 +93,9 @@ def _require_quota(tx: Connection, services: Services, org: OrgPolicy, policy: C
         raise QuotaRefused(account.refusal(MicroUsd(policy.budget.attempt)), scope="org")
 
 
-def _join(tx: Connection, active: Campaign, plan: Plan, services: Services) -> None:
+def _join(tx: Connection, active: Campaign, plan: Plan, org: OrgPolicy, services: Services) -> None:
     campaigns.set_state(tx, active.id, CampaignState.RUNNING)  # first, so that nobody completes it meanwhile
+    campaigns.take_org_policy(tx, active.id, org)
     known = campaigns.targets_of(tx, active.id)
     missing = [e for e in plan.entries if (e.target.repository, e.target.base, e.target.path) not in known]
     campaigns.add_runs(tx, active.id, missing, services.clock.now())

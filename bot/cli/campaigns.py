@@ -16,7 +16,7 @@ from bot.campaigns.planning import make_plan
 from bot.cli import tables
 from bot.cli.common import Chosen, actor, as_json, console, print_json
 from bot.cli.foreground import follow, machinery
-from bot.cli.reports import details, quota_alerts
+from bot.cli.reports import campaign_statuses, details, quota_alerts
 from bot.config import Settings, assemble
 from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.states import Outcome
@@ -128,7 +128,7 @@ def run_campaign(
         progress = JsonLinesProgress() if as_json else RichProgress(_cap(services, chosen, started.campaign_id))
         waiting = _work(settings, services, chosen, started.campaign_id, workers, progress)
     with services.database.reading() as tx:
-        status = reports.campaign_status(tx, campaigns.get(tx, started.campaign_id))
+        (status,) = campaign_statuses(settings, tx, [campaigns.get(tx, started.campaign_id)])
         rows = reports.campaign_runs(tx, started.campaign_id)
     if as_json:
         print_json(status)
@@ -174,7 +174,10 @@ def _work(settings: Settings, services: Services, chosen: Chosen, campaign_id: s
     with machinery(settings, services, [chosen.org], workers) as machine:
         progress.start(f"{chosen.policy.name} on {chosen.org.org}", left)
         try:
-            return follow(services, campaign_id, machine, progress, actor=actor())
+            waiting = follow(services, campaign_id, machine, progress, actor=actor())
+            if waiting:
+                progress.update({"message": waiting})
+            return waiting
         finally:
             progress.finish()
 

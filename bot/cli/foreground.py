@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import socket
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-from redis import RedisError
+from functools import partial
 
 from bot.campaigns.activation import hold
 from bot.config import Settings
 from bot.domain.policies import OrgPolicy
 from bot.domain.states import CampaignState, RunState
+from bot.pipeline.housekeeping import discard_leftovers
 from bot.ports import Progress
-from bot.queue.connection import connect
+from bot.queue.connection import connect_briefly
 from bot.queue.jobs import JobQueue
 from bot.queue.pool import WorkerPool
-from bot.queue.server import redis_server
+from bot.queue.server import redis_server, revive
 from bot.scheduler import ROUND_SECONDS, Scheduler
 from bot.services import Services
 from bot.store import campaigns, publications, records, reports, runs
 from bot.tracking.leases import reclaim
+from bot.worker import worker_name
 
 
 @dataclass(slots=True)
@@ -33,23 +33,28 @@ class Machinery:
     pool: WorkerPool
 
     def round(self) -> None:
-        self.pool.tend()
-        with contextlib.suppress(RedisError):  # the server is on its way back; SQL remembers what was to be done
-            self.scheduler.round()
+        dead = self.pool.tend()
+        _give_back(self.scheduler.services, dead, "its worker died")
+        self.scheduler.try_round()
 
 
 @contextmanager
 def machinery(settings: Settings, services: Services, orgs: list[OrgPolicy], workers: int) -> Iterator[Machinery]:
-    """An embedded Redis where none is configured, and `workers` worker processes, for as long as the block lasts."""
+    """An embedded Redis where none is configured, and `workers` worker processes, for as long as the block lasts.
+
+    SIGTERM, with which CI systems cancel a job, is then a KeyboardInterrupt too.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    again = partial(revive, settings.home, settings.redis_url)
     with redis_server(settings.home, settings.redis_url) as url:
-        queue = JobQueue(connect(url))
+        scheduler = Scheduler(services, JobQueue(connect_briefly(url)), orgs, again, workers=workers or None)
         with WorkerPool(workers, log=settings.home / "workers.log") as pool:
             try:
-                yield Machinery(Scheduler(services, queue, orgs, workers=workers or None), pool)
+                yield Machinery(scheduler, pool)
             finally:
-                names = [f"{socket.gethostname()}-{pid}" for pid in pool.pids]
+                pids = pool.pids
                 pool.stop(0)
-                _give_back(services, names)
+                _give_back(services, pids, "the worker was stopped", counts=False)
 
 
 def follow(services: Services, campaign_id: str, machine: Machinery, progress: Progress, *, actor: str) -> str:
@@ -64,8 +69,10 @@ def follow(services: Services, campaign_id: str, machine: Machinery, progress: P
             last_entry = _show_news(services, campaign_id, progress, last_entry)
             with services.database.reading() as tx:
                 state = campaigns.get(tx, campaign_id).state
-            if state is CampaignState.COMPLETED:
+            if state in campaigns.ENDED:
                 return ""
+            if state is not CampaignState.RUNNING:
+                return f"the campaign was {state} elsewhere"
             waiting = _why_nothing_begins(services, campaign_id)
             if waiting:
                 return waiting
@@ -102,9 +109,12 @@ def _why_nothing_begins(services: Services, campaign_id: str) -> str:
     return f"{left[RunState.PENDING]} targets wait: {reason}"
 
 
-def _give_back(services: Services, workers: list[str]) -> None:
-    """Workers that were stopped hold no run any more: what they had is another's to take at once."""
+def _give_back(services: Services, pids: list[int], reason: str, *, counts: bool = True) -> None:
+    """Workers that have ended hold no run any more: what they had is another's to take at once."""
+    if not pids:
+        return
     with services.database.reading() as tx:
-        held = [run for worker in workers for run in runs.held_by(tx, worker)]
+        held = [run for pid in pids for run in runs.held_by(tx, worker_name(pid))]
     for run in held:
-        reclaim(services, run, "the worker was stopped", counts=False)
+        reclaim(services, run, reason, counts=counts)
+    discard_leftovers(services)

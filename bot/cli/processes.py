@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from bot.cli.common import load
@@ -27,13 +29,14 @@ def worker(count: int) -> None:
 @click.command()
 def scheduler() -> None:
     """Dispatch what is due, take back what was lost, follow pull requests; until SIGTERM. Several may run."""
-    from bot.queue.connection import connect
+    from bot.queue.connection import connect_briefly
     from bot.queue.jobs import JobQueue
-    from bot.queue.server import redis_server
+    from bot.queue.server import redis_server, revive
     from bot.scheduler import Scheduler, stop_on_signals
 
     settings = Settings.from_environment()
     stop = stop_on_signals()
     with assemble(settings) as services, redis_server(settings.home, settings.redis_url) as url:
         orgs = list(load(settings).orgs.values())
-        Scheduler(services, JobQueue(connect(url)), orgs).forever(stop)
+        again = partial(revive, settings.home, settings.redis_url)
+        Scheduler(services, JobQueue(connect_briefly(url)), orgs, again).forever(stop)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 from rich.markup import escape
+from sqlalchemy import Connection
 
 from bot.cli import tables
 from bot.cli.common import as_json, console, load, print_json
-from bot.config import Settings, assemble
+from bot.config import Settings, assemble, breaker_status
 from bot.domain.money import decimal_usd, month_of
 from bot.domain.policies import OrgPolicy
 from bot.errors import NotFound
 from bot.services import Services
 from bot.store import campaigns, ledger, records, reports
 from bot.store import runs as store_runs
+from bot.store.campaigns import Campaign
 
 
 @click.command(
@@ -30,13 +32,16 @@ Examples:
 @as_json
 def status(campaign: str | None, as_json: bool) -> None:
     """One CAMPAIGN, or all of them, the newest first."""
-    with assemble(Settings.from_environment()) as services, services.database.reading() as tx:
+    settings = Settings.from_environment()
+    with assemble(settings) as services, services.database.reading() as tx:
         wanted = campaigns.recent(tx) if campaign is None else [campaigns.get(tx, campaign)]
-        found = [reports.campaign_status(tx, each) for each in wanted]
+        found = campaign_statuses(settings, tx, wanted)
     if as_json:
         print_json(found if campaign is None else found[0])
     elif campaign is None:
         console().print(tables.campaigns_table(found))
+        for org, breaker in sorted({each["org"]: each["breaker"] for each in found}.items()):
+            console().print(tables.breaker_line(org, breaker))
     else:
         console().print(tables.status_panel(found[0]))
 
@@ -97,6 +102,13 @@ def quota(org: str | None, as_json: bool) -> None:
     console().print(tables.quota_table(found))
     for alert in alerts:
         console().print(f"[yellow]{escape(alert)}[/]")
+
+
+def campaign_statuses(settings: Settings, tx: Connection, wanted: Iterable[Campaign]) -> list[dict[str, Any]]:
+    """The contract of `status --json`: each campaign, and how its org's circuit breaker stands."""
+    statuses = [reports.campaign_status(tx, each) for each in wanted]
+    breakers = {org: breaker_status(settings, org) for org in {status["org"] for status in statuses}}
+    return [status | {"breaker": breakers[status["org"]]} for status in statuses]
 
 
 def quota_alerts(services: Services, orgs: Sequence[OrgPolicy]) -> list[str]:

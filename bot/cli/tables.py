@@ -62,6 +62,7 @@ def status_panel(status: Row) -> Panel:
         ("cost", Text(f"{_money(_cost(status))} for {status['tokens']:,} tokens")),
         ("success", Text("nothing attempted yet" if rate is None else f"{rate:.0%} of the attempted runs")),
         ("time", Text("" if average is None else f"{duration(average)} a run, on average")),
+        ("breaker", _breaker(status["breaker"])),
     )
     title = Text.assemble((status["policy"], "bold"), " on ", (status["org"], "bold"), "  ", (status["id"], "dim"))
     return Panel(facts, title=title, title_align="left", border_style="dim", expand=False)
@@ -86,6 +87,11 @@ def campaigns_table(statuses: Sequence[Row]) -> Table:
             _money(_cost(status)),
         )
     return table
+
+
+def breaker_line(org: str, breaker: Row | None) -> Text:
+    """How the way to the model stands for an org: the `breaker` of `status --json`."""
+    return Text.assemble(("circuit breaker of ", "dim"), _text(org), (": ", "dim"), _breaker(breaker))
 
 
 def quota_table(rows: Sequence[Row]) -> Table:
@@ -196,6 +202,15 @@ def _requests(requests: Sequence[Row]) -> Table:
         shown = f"at most {cost}" if request["estimated"] else cost
         grid.add_row(_text(request["model"]), f"{request['tokens']:,} tokens", shown, duration(request["latency_ms"]))
     return grid
+
+
+def _breaker(breaker: Row | None) -> Text:
+    if breaker is None:
+        return Text("not known: no Redis answers, so no worker can ask the model", style="dim")
+    style = {"closed": "green", "open": "bold red", "half-open": "yellow"}[breaker["state"]]
+    times = [f"{name} {breaker[name]}" for name in ("since", "until") if breaker[name]]
+    said = Text(" ".join([breaker["state"], *times]), style=style)
+    return Text.assemble(said, ": ", _text(breaker["reason"])) if breaker["reason"] else said
 
 
 def _target(row: Row) -> RenderableType:

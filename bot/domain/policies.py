@@ -24,6 +24,7 @@ from pydantic import (
     model_validator,
 )
 
+from bot.domain.guidance import check_schema
 from bot.domain.money import MicroUsd, micro_usd
 
 T = TypeVar("T")
@@ -47,10 +48,20 @@ def _name(value: str) -> str:
     return value
 
 
+def _result_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", value):
+        raise ValueError(f"{value!r} is no name of a result: up to 63 of a-z, 0-9 and `_`, and the first is a letter")
+    return value
+
+
 def _relative_path(value: str) -> str:
     if value.startswith("/") or ".." in value.split("/") or "\0" in value:
         raise ValueError(f"{value!r} is no path below the root: no leading `/`, no `..`")
     return value
+
+
+def _schema_or_path(value: str | dict[str, Any]) -> str | dict[str, Any]:
+    return _relative_path(value) if isinstance(value, str) else check_schema(value)
 
 
 def _pattern(value: str) -> str:
@@ -74,10 +85,12 @@ def _unique(values: list[T]) -> list[T]:
 
 
 Name = Annotated[str, AfterValidator(_name)]
+ResultName = Annotated[str, AfterValidator(_result_name)]
 Usd = Annotated[Decimal, Field(ge=0, le=1_000_000, max_digits=13, decimal_places=6)]
 RelativePath = Annotated[str, StringConstraints(min_length=1, max_length=1024), AfterValidator(_relative_path)]
 Pattern = Annotated[str, StringConstraints(max_length=1024), AfterValidator(_pattern)]
 Text = Annotated[str, StringConstraints(min_length=1)]
+OutputSchema = Annotated[Text | dict[str, Any], AfterValidator(_schema_or_path)]
 Minutes = Annotated[float, Field(gt=0, le=720)]
 
 
@@ -92,7 +105,7 @@ class Quota(Strict):
     usd_per_month: Usd
     """What the org may spend in a calendar month of its time zone."""
     alert_at: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """The share of the month's allowance from which `status` and `quota` warn."""
+    """The share of an allowance (month, campaign, attempt) from which `quota`, the audit trail and the timeline warn."""
     tokens_per_hour: Annotated[int, Field(ge=1)] | None = None
     """How many tokens (input, cache and output together) may pass the gateway in an hour; more wait."""
     requests_per_minute: Annotated[int, Field(ge=1)] | None = None
@@ -110,6 +123,15 @@ class Ceilings(Strict):
     pull_requests_per_hour: Annotated[int, Field(ge=1)] = 30
 
 
+class BreakerPolicy(Strict):
+    """When requests to the model pause for all workers of the org: what counts is a 429, a 5xx, a broken connection."""
+
+    failures: Annotated[int, Field(ge=1, le=1000)] = 5
+    """So many in a row open the circuit."""
+    reset_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
+    """After so long, a single request tries whether the API is back."""
+
+
 class MayTrigger(Strict):
     """Who may start a campaign: everybody whose permission on the org is at least this, and those named."""
 
@@ -125,6 +147,7 @@ class OrgPolicy(Strict):
     timezone: str = "UTC"
     quota: Quota
     ceilings: Ceilings = Ceilings()
+    breaker: BreakerPolicy = BreakerPolicy()
     may_trigger: MayTrigger = MayTrigger()
     campaigns: Annotated[list[Name], AfterValidator(_unique)] = []
     """The campaign policies that may run on this org."""
@@ -217,8 +240,22 @@ class ClaudeStep(Strict):
     to: RelativePath | None = None
     files: list[RelativePath] = []
     """What it should look at first."""
+    config: RelativePath | None = None
+    """Guidance, as a CLAUDE.md: a file below templates/, given as it is."""
+    skills: RelativePath | None = None
+    """A folder below templates/ with a folder for each skill (NAME/SKILL.md), given as it is."""
+    subagents: RelativePath | None = None
+    """A folder below templates/ with a file for each subagent (NAME.md), given as it is."""
+    output_schema: OutputSchema | None = None
+    """A JSON Schema, or its path below templates/: the session ends with a result that fits it."""
+    name: ResultName | None = None
+    """What later templates call the result: `outputs.NAME`."""
     model: Text = "claude-sonnet-4-5"
     max_turns: Annotated[int, Field(ge=1, le=500)] = 40
+    timeout_minutes: Minutes | None = None
+    """Of this step, within the attempt's."""
+    max_usd: Usd | None = None
+    """What this step may spend, within the attempt's budget."""
     tools: list[Literal["Bash", "Edit", "Read", "Write", "Glob", "Grep"]] = [
         "Bash",
         "Edit",
@@ -234,6 +271,8 @@ class ClaudeStep(Strict):
             raise ValueError("a Claude step has either `claude:` (a prompt template) or `prompt:` (the prompt itself)")
         if (self.template is None) != (self.to is None):
             raise ValueError("`template:` and `to:` of a Claude step go together")
+        if self.name is not None and self.output_schema is None:
+            raise ValueError("`name:` of a Claude step names the result that its `output_schema:` asks for")
         return self
 
 
@@ -318,18 +357,30 @@ class CampaignPolicy(Strict):
                 raise ValueError(f"two steps with `mode: block` write to {to}; a policy has one block in a file")
         return self
 
+    @model_validator(mode="after")
+    def _one_result_a_name(self) -> CampaignPolicy:
+        names = [step.name for step in self.claude_steps if step.name is not None]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"two Claude steps have the name {name}")
+        return self
+
+    @property
+    def claude_steps(self) -> tuple[ClaudeStep, ...]:
+        return tuple(step for step in self.steps if isinstance(step, ClaudeStep))
+
     @property
     def templates(self) -> tuple[str, ...]:
         """Every template that the policy needs by name, by its path below templates/, sorted."""
         steps = [step for step in self.steps if not isinstance(step, CommandStep)]
-        prompts = [step.claude for step in steps if isinstance(step, ClaudeStep)]
+        prompts = [step.claude for step in self.claude_steps]
         published = [self.pull_request.title, self.pull_request.body, COMMIT_TEMPLATE]
         named = {*(step.template for step in steps), *prompts, *published}
         return tuple(sorted(path for path in named if path))
 
     @property
     def uses_model(self) -> bool:
-        return any(isinstance(step, ClaudeStep) for step in self.steps)
+        return bool(self.claude_steps)
 
     @property
     def uses_sandbox(self) -> bool:

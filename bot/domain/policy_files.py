@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from jinja2 import Environment, TemplateSyntaxError, meta
 from pydantic import BaseModel, ValidationError
 
+from bot.domain.guidance import check_skills, check_subagents, read_schema
 from bot.domain.money import dollars, micro_usd
-from bot.domain.policies import CampaignPolicy, OrgPolicy, RepositoryPolicy
+from bot.domain.policies import CampaignPolicy, ClaudeStep, OrgPolicy, RepositoryPolicy
 from bot.domain.policy_mistakes import mistakes
 from bot.domain.yaml_lines import read_yaml
 from bot.errors import PolicyError
@@ -57,10 +58,11 @@ def revision(policy: CampaignPolicy, templates: Mapping[str, bytes]) -> str:
     """Twelve hexadecimal digits that change when the policy, or a template that it reaches, does.
 
     `templates` holds the templates by path; those that the policy does not reach do not count. Raises PolicyError for one
-    that is missing or cannot be parsed.
+    that is missing or cannot be parsed, and for skills, subagents and schemas that cannot be used.
     """
     digest = hashlib.sha256(policy.model_dump_json().encode())
-    for name, content in sorted(_reached(policy, templates).items()):
+    reached = {**_given(policy, templates), **_reached(policy, templates)}
+    for name, content in sorted(reached.items()):
         digest.update(f"\0{name}\0{len(content)}\0".encode() + content)
     return digest.hexdigest()[:12]
 
@@ -86,6 +88,46 @@ def _one_error(found: Sequence[tuple[int, str]], source: str) -> PolicyError:
     return PolicyError(message, place=f"{source}:{line}")
 
 
+def _given(policy: CampaignPolicy, templates: Mapping[str, bytes]) -> dict[str, bytes]:
+    """What the Claude steps are given as it is, checked."""
+    given: dict[str, bytes] = {}
+    for step in policy.claude_steps:
+        for path, check in _checks(step).items():
+            found = {name: content for name, content in templates.items() if name == path or name.startswith(f"{path}/")}
+            if not found:
+                raise _missing(path, policy, templates)
+            try:
+                check({name.removeprefix(path).removeprefix("/"): content.decode() for name, content in found.items()})
+            except ValueError as error:
+                raise PolicyError(str(error), place=path) from error
+            given |= found
+    return given
+
+
+def _checks(step: ClaudeStep) -> dict[str, Callable[[Mapping[str, str]], object]]:
+    """By path below templates/: what looks at the files there, given by their path below that one."""
+    schema = step.output_schema if isinstance(step.output_schema, str) else None
+    wanted: dict[str | None, Callable[[Mapping[str, str]], object]] = {
+        step.config: _one_file,
+        step.skills: check_skills,
+        step.subagents: check_subagents,
+        schema: lambda files: read_schema(_one_file(files)),
+    }
+    return {path.rstrip("/"): check for path, check in wanted.items() if path is not None}
+
+
+def _one_file(files: Mapping[str, str]) -> str:
+    if "" not in files:
+        raise ValueError("is a folder, and must be a file")
+    return files[""]
+
+
+def _missing(name: str, policy: CampaignPolicy, templates: Mapping[str, bytes]) -> PolicyError:
+    near = nearest(name, templates)
+    mend = f"did you mean {near}?" if near else "add it to the templates folder"
+    return PolicyError(f"there is no template {name}", place=f"campaigns/{policy.name}.yaml", mend=mend)
+
+
 def _reached(policy: CampaignPolicy, templates: Mapping[str, bytes]) -> dict[str, bytes]:
     """What the policy names, and what that includes. An include whose name is computed may reach every template."""
     reached: dict[str, bytes] = {}
@@ -95,9 +137,7 @@ def _reached(policy: CampaignPolicy, templates: Mapping[str, bytes]) -> dict[str
         if name in reached:
             continue
         if name not in templates:
-            near = nearest(name, templates)
-            mend = f"did you mean {near}?" if near else "add it to the templates folder"
-            raise PolicyError(f"there is no template {name}", place=f"campaigns/{policy.name}.yaml", mend=mend)
+            raise _missing(name, policy, templates)
         reached[name] = templates[name]
         included = _included(name, templates[name])
         if None in included:

@@ -76,7 +76,7 @@ def _written(location: Location) -> Location:
 
 
 def _names_a_type(part: str) -> bool:
-    return part in _STEPS or part in {"str", "int", "bool"} or part.startswith(("literal[", "list[", "constrained-"))
+    return part in _STEPS or part in {"str", "int", "bool"} or part.startswith(("literal[", "list[", "dict[", "constrained-"))
 
 
 def _sentence(model: type[BaseModel], place: Location, errors: Sequence[ErrorDetails]) -> str:

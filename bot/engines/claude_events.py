@@ -18,6 +18,7 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 MAX_TRANSCRIPT_BYTES = 32 * 1024 * 1024
 MAX_DENIALS = 50
 MAX_RESULT_CHARACTERS = 4000
+MAX_ANSWER_CHARACTERS = 500_000
 
 Event = Mapping[str, Any]
 
@@ -28,12 +29,18 @@ _SUBJECT_OF = {
     "Write": "file_path",
     "Glob": "pattern",
     "Grep": "pattern",
+    "Skill": "skill",
+    "Agent": "subagent_type",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The last event of a session. `status` is the API's HTTP status where the API ended it; `denials` are short lines."""
+    """The last event of a session. `status` is the API's HTTP status where the API ended it; `denials` are short lines.
+
+    `answer` is the last thing it said, whole, and `text` the same on one short line. `output` is the structured result, None
+    where it gave none.
+    """
 
     is_error: bool
     subtype: str
@@ -42,6 +49,8 @@ class Result:
     text: str
     turns: int
     denials: tuple[str, ...]
+    answer: str
+    output: Any
 
     @property
     def was_api_error(self) -> bool:
@@ -133,14 +142,17 @@ def _result(event: Event, secrets: tuple[str, ...]) -> Result:
     text = event.get("result") or event.get("errors") or ""
     if isinstance(text, list):
         text = "; ".join(str(item) for item in text)
+    said = redact(str(text), secrets)
     return Result(
         is_error=event.get("is_error") is not False,
         subtype=one_line(str(event.get("subtype", ""))),
         terminal_reason=one_line(str(event.get("terminal_reason", ""))),
         status=status if isinstance(status, int) else None,
-        text=one_line(redact(str(text), secrets), MAX_RESULT_CHARACTERS),
+        text=one_line(said, MAX_RESULT_CHARACTERS),
         turns=turns if isinstance(turns, int) else 0,
         denials=tuple(_denials(denials, secrets)),
+        answer=said[:MAX_ANSWER_CHARACTERS],
+        output=redact_data(event.get("structured_output"), secrets),
     )
 
 

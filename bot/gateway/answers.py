@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 from starlette.responses import JSONResponse
 
@@ -11,7 +12,10 @@ STOP = {"x-should-retry": "false"}
 
 
 class Refusal(Exception):
-    """Ends a request with an error answer. `kind` is an error type of the Messages API."""
+    """Ends a request with an error answer. `kind` is an error type of the Messages API; `event`, `verb` are the timeline's."""
+
+    event: ClassVar[str] = "model_refused"
+    verb: ClassVar[str] = "was refused"
 
     def __init__(self, status: int, kind: str, message: str, headers: Mapping[str, str] | None = None):
         super().__init__(message)
@@ -20,6 +24,16 @@ class Refusal(Exception):
     @property
     def response(self) -> JSONResponse:
         return error_answer(self.status, self.kind, str(self), self.headers)
+
+
+class Failure(Refusal):
+    """The way to the API failed, or what answered there is not the API."""
+
+    event = "model_failed"
+    verb = "failed"
+
+    def __init__(self, message: str):
+        super().__init__(502, "api_error", message)
 
 
 def error_answer(status: int, kind: str, message: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

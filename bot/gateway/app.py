@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,46 +13,51 @@ from starlette.routing import Route
 
 from bot.gateway.answers import STOP, Refusal, error_answer
 from bot.gateway.forwarder import COUNT_TOKENS, MESSAGES, Forwarder
+from bot.gateway.telling import Telling
 
 log = logging.getLogger(__name__)
 
 
-def build_app(forwarder: Forwarder) -> Starlette:
-    """Query strings are dropped: Claude Code sends `?beta=true`."""
+def build_app(forwarder: Forwarder, tell: Telling) -> Starlette:
+    """Query strings are dropped: Claude Code sends `?beta=true`. Whatever is refused is told, too."""
     app = Starlette(
         routes=[
             Route(MESSAGES, forwarder.messages, methods=["POST"]),
             Route(COUNT_TOKENS, forwarder.count_tokens, methods=["POST"]),
         ],
         exception_handlers={
-            Refusal: _refused,
-            HTTPException: _not_served,
+            Refusal: partial(_refused, tell),
+            HTTPException: partial(_not_served, tell),
             ClientDisconnect: _gone,
-            Exception: _unexpected,
+            Exception: partial(_unexpected, tell),
         },
     )
     app.router.redirect_slashes = False
     return app
 
 
-def _refused(_: Request, refusal: Exception) -> Response:
+def _refused(tell: Telling, _: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, Refusal)
+    tell(refusal.event, f"a request {refusal.verb}: {refusal}", status=refusal.status, error=refusal.kind)
     return refusal.response
 
 
-def _not_served(request: Request, error: Exception) -> Response:
+def _not_served(tell: Telling, request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    message = f"{request.method} {request.url.path[:200]} is not served here"
+    tell(Refusal.event, f"a request was refused: {message}", status=error.status_code)
     if error.status_code == 404:
-        return error_answer(404, "not_found_error", f"{request.url.path[:200]} is not served here", STOP)
+        return error_answer(404, "not_found_error", message, STOP)
     return error_answer(error.status_code, "invalid_request_error", error.detail, error.headers)
 
 
 def _gone(_: Request, __: Exception) -> Response:
-    """The client left before its request was whole: nobody reads this."""
+    """The client left before its request was whole, or while it waited: nobody reads this."""
     return Response(status_code=400)
 
 
-def _unexpected(request: Request, error: Exception) -> Response:
+def _unexpected(tell: Telling, request: Request, error: Exception) -> Response:
     """Nothing more is forwarded, and a reservation that is still open is settled at its worst case when the gateway closes."""
     log.error("the gateway failed at %s", request.url.path, exc_info=error)
+    tell(Refusal.event, f"a request was refused: the gateway failed ({type(error).__name__})", status=500)
     return error_answer(500, "api_error", "the gateway failed", STOP)

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 import httpx
 from limits.errors import StorageError
@@ -17,13 +18,14 @@ from starlette.types import Receive, Scope, Send
 from bot.domain.prices import ModelPrice, PriceTable
 from bot.domain.usage import Usage
 from bot.errors import QuotaRefused, WhimbrelError
-from bot.gateway.answers import STOP, Refusal, bad_request, error_answer, error_body
+from bot.gateway.answers import STOP, Failure, Refusal, bad_request, error_answer, error_body
+from bot.gateway.breaker import Passage
 from bot.gateway.charges import Bounds, Charges, Hold
 from bot.gateway.governor import Governor, Throttled
 from bot.gateway.requests import Cleaned, allowed_betas, clean_count_request, clean_message_request
-from bot.gateway.upstream import NEVER_SENT, Upstream, passed_headers
+from bot.gateway.telling import Telling
+from bot.gateway.upstream import NEVER_SENT, Upstream, is_outage, passed_headers, retry_after
 from bot.gateway.usage import Billed, StreamedUsage, billed_in_message
-from bot.ports import Emit
 
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
@@ -52,12 +54,12 @@ class Rules:
 class Forwarder:
     """Answers the two paths that are served. BODIES_AT_ONCE requests are held in memory, further ones wait."""
 
-    def __init__(self, upstream: Upstream, client: httpx.AsyncClient, rules: Rules, charges: Charges, emit: Emit):
+    def __init__(self, upstream: Upstream, client: httpx.AsyncClient, rules: Rules, charges: Charges, tell: Telling):
         self._upstream = upstream
         self._client = client
         self._rules = rules
         self._charges = charges
-        self._emit = emit
+        self._tell = tell
         self._places = asyncio.Semaphore(BODIES_AT_ONCE)
 
     async def messages(self, request: Request) -> Response:
@@ -65,25 +67,26 @@ class Forwarder:
         async with self._places:
             cleaned = clean_message_request(await _body(request))
             bounds = self._bounds(cleaned)
-            await self._admit()
-            hold = await self._reserve(bounds)
-            answer = await self._send_held(cleaned, _betas(request), hold)
+            passage = await self._admit(request)
+            hold = await self._reserve(bounds, passage)
+            answer = await self._send_held(cleaned, _betas(request), hold, passage)
         if answer.status_code == httpx.codes.OK and _media_type(answer) == "text/event-stream":
-            return Relay(self._relayed(answer, hold), headers=passed_headers(answer), media_type="text/event-stream")
-        return await self._whole(answer, hold)
+            relayed = self._relayed(answer, hold, passage)
+            return Relay(relayed, headers=passed_headers(answer), media_type="text/event-stream")
+        return await self._whole(answer, hold, passage)
 
     async def count_tokens(self, request: Request) -> Response:
         """Free of charge, so nothing is reserved."""
         async with self._places:
             cleaned = clean_count_request(await _body(request))
             self._price(cleaned.model)
-            await self._admit()
+            passage = await self._admit(request)
             try:
-                answer = await self._send(COUNT_TOKENS, cleaned, _betas(request))
-                content = await answer.aread()
+                answer = await self._send(COUNT_TOKENS, cleaned, _betas(request), passage)
+                content = await _read(answer, passage)
             except httpx.HTTPError as error:
                 raise _broken(error) from error
-        return self._passed(answer, content)
+        return await self._passed(answer, content)
 
     def _bounds(self, cleaned: Cleaned) -> Bounds:
         price = self._price(cleaned.model)
@@ -100,30 +103,43 @@ class Forwarder:
             raise Refusal(403, "permission_error", f"model: {model[:100]!r} is not in the price table")
         return price
 
-    async def _admit(self) -> None:
+    async def _admit(self, request: Request) -> Passage:
         try:
-            await self._rules.governor.admit(lambda message: self._emit(message, event="model_wait"))
+            return await self._rules.governor.admit(partial(self._tell, "model_wait"), request.is_disconnected)
         except Throttled as error:
-            raise Refusal(429, "rate_limit_error", str(error), {"retry-after": str(error.retry_after)}) from error
+            # Told to stop, the agent ends, and its attempt is made again later: waiting longer is not for a sandbox to do.
+            headers = {"retry-after": str(error.retry_after), **STOP}
+            raise Refusal(429, "rate_limit_error", str(error), headers) from error
         except StorageError as error:
             raise Refusal(503, "api_error", "the speed limits cannot be read, so nothing is forwarded", STOP) from error
 
-    async def _reserve(self, bounds: Bounds) -> Hold:
+    async def _reserve(self, bounds: Bounds, passage: Passage) -> Hold:
         try:
             return await asyncio.to_thread(self._charges.reserve, bounds)
         except QuotaRefused as error:
+            await passage.withdrawn()
             raise Refusal(402, "billing_error", str(error), STOP) from error
         except WhimbrelError as error:
+            await passage.withdrawn()
             raise Refusal(503, "api_error", f"the ledger cannot be written, so nothing is forwarded: {error}", STOP) from error
 
-    async def _send(self, path: str, cleaned: Cleaned, betas: str) -> httpx.Response:
+    async def _send(self, path: str, cleaned: Cleaned, betas: str, passage: Passage) -> httpx.Response:
         headers = {"anthropic-beta": betas} if betas else {}
         request = self._client.build_request("POST", path, content=cleaned.body, headers=headers)
-        return await self._client.send(request, stream=True)
-
-    async def _send_held(self, cleaned: Cleaned, betas: str, hold: Hold) -> httpx.Response:
         try:
-            return await self._send(MESSAGES, cleaned, betas)
+            answer = await self._client.send(request, stream=True)
+        except httpx.HTTPError as error:
+            await passage.failed(type(error).__name__)
+            raise
+        if is_outage(answer):
+            await passage.failed(f"status {answer.status_code}", retry_after(answer))
+        else:
+            await passage.answered()
+        return answer
+
+    async def _send_held(self, cleaned: Cleaned, betas: str, hold: Hold, passage: Passage) -> httpx.Response:
+        try:
+            return await self._send(MESSAGES, cleaned, betas, passage)
         except NEVER_SENT as error:
             await asyncio.to_thread(self._charges.release, hold)
             raise _broken(error) from error
@@ -131,22 +147,29 @@ class Forwarder:
             await self._settle(hold, None)
             raise _broken(error) from error
 
-    async def _relayed(self, answer: httpx.Response, hold: Hold) -> AsyncIterator[bytes]:
+    async def _relayed(self, answer: httpx.Response, hold: Hold, passage: Passage) -> AsyncIterator[bytes]:
         """The stream as it comes; it is settled before the client sees its end."""
         usage = StreamedUsage(hold.bounds.writes)
+        broken = "the stream ended early"
         try:
             async for chunk in answer.aiter_bytes():
                 usage.feed(chunk)
                 yield chunk
         except (httpx.HTTPError, ValueError) as error:
-            yield f"event: error\ndata: {json.dumps(error_body('api_error', str(_broken(error))))}\n\n".encode()
+            broken = str(_broken(error))
+            yield f"event: error\ndata: {json.dumps(error_body('api_error', broken))}\n\n".encode()
         await answer.aclose()
         await self._settle(hold, usage.billed)
+        if usage.billed:
+            await passage.completed()
+        else:
+            await passage.failed(broken)
+            await self._tell_failure(broken, answer.status_code)
 
-    async def _whole(self, answer: httpx.Response, hold: Hold) -> Response:
+    async def _whole(self, answer: httpx.Response, hold: Hold, passage: Passage) -> Response:
         """An answer that is not streamed is settled before the client gets any of it."""
         try:
-            content = await answer.aread()
+            content = await _read(answer, passage)
         except httpx.HTTPError as error:
             await self._settle(hold, None)
             raise _broken(error) from error
@@ -154,7 +177,7 @@ class Forwarder:
             await asyncio.to_thread(self._charges.settle_free, hold)
         else:
             await self._settle(hold, billed_in_message(content, hold.bounds.writes))
-        return self._passed(answer, content)
+        return await self._passed(answer, content)
 
     async def _settle(self, hold: Hold, billed: Billed | None) -> None:
         """None: the request left, and what it used was never seen."""
@@ -167,16 +190,20 @@ class Forwarder:
         except StorageError as error:  # This answer is paid for, so the client gets it. The next request is refused.
             log.warning("the tokens of a request could not be counted: %s", error)
 
-    def _passed(self, answer: httpx.Response, content: bytes) -> Response:
+    async def _passed(self, answer: httpx.Response, content: bytes) -> Response:
         """Only answers of the Messages API pass: a proxy's page could repeat what it was sent, the key included."""
-        error = _api_error(answer, content)
-        if error:
-            kind, message = error
+        if api_error := _api_error(answer, content):
+            kind, message = api_error[0], self._upstream.redact(api_error[1])
+            await self._tell_failure(f"{kind}: {message}", answer.status_code)
             headers = passed_headers(answer) | (STOP if answer.status_code in (401, 403) else {})
-            return error_answer(answer.status_code, kind, self._upstream.redact(message), headers)
+            return error_answer(answer.status_code, kind, message, headers)
         if answer.status_code != httpx.codes.OK or _media_type(answer) != "application/json":
-            raise Refusal(502, "api_error", f"the API's answer, with status {answer.status_code}, is none of the Messages API")
+            raise Failure(f"the API's answer, with status {answer.status_code}, is none of the Messages API")
         return Response(content, headers=passed_headers(answer), media_type="application/json")
+
+    async def _tell_failure(self, reason: str, status: int) -> None:
+        message = f"a request failed: {reason} (status {status})"
+        await asyncio.to_thread(self._tell, Failure.event, message, status=status)
 
 
 async def _body(request: Request) -> bytes:
@@ -186,6 +213,16 @@ async def _body(request: Request) -> bytes:
         if len(body) > LARGEST_BODY:
             raise Refusal(413, "request_too_large", f"the body is larger than {LARGEST_BODY} bytes")
     return bytes(body)
+
+
+async def _read(answer: httpx.Response, passage: Passage) -> bytes:
+    try:
+        content = await answer.aread()
+    except httpx.HTTPError as error:
+        await passage.failed(type(error).__name__)
+        raise
+    await passage.completed()
+    return content
 
 
 def _betas(request: Request) -> str:
@@ -208,6 +245,6 @@ def _api_error(answer: httpx.Response, content: bytes) -> tuple[str, str] | None
     return (str(kind), str(message)) if body.get("type") == "error" else None
 
 
-def _broken(error: Exception) -> Refusal:
+def _broken(error: Exception) -> Failure:
     """The error's own words may hold an address or a header of the way to the API: its kind must do."""
-    return Refusal(502, "api_error", f"the way to the API is broken ({type(error).__name__})")
+    return Failure(f"the way to the API is broken ({type(error).__name__})")

@@ -21,6 +21,7 @@ from bot.gateway.app import build_app
 from bot.gateway.charges import Charges
 from bot.gateway.forwarder import Forwarder, Rules
 from bot.gateway.governor import Governor
+from bot.gateway.telling import Telling
 from bot.gateway.upstream import Upstream
 from bot.ports import Emit, Meter
 
@@ -55,7 +56,8 @@ class Gateway:
     """A context manager: while it is open, and only then, `socket_path` leads to the models that it allows.
 
     The meter, the governor and `on_request` are called from several threads at once. `on_request` is told of each settled
-    request (event=model_request: model, tokens, cost_micro_usd, estimated, latency_ms) and of waiting (event=model_wait).
+    request (event=model_request: model, tokens, cost_micro_usd, estimated, latency_ms), and of the first ones that had
+    to wait (event=model_wait), were refused (event=model_refused: status) or failed (event=model_failed: status).
 
     Closing cancels what is under way and settles it at its worst case; it raises the StoreError of a ledger that could not
     record that, with the reservation still held there.
@@ -74,9 +76,10 @@ class Gateway:
     ):
         self._socket_path = socket_path
         rules = Rules(models, prices, governor or Governor(MemoryStorage(), ""))
+        tell = Telling(on_request)
         self._charges = Charges(meter, on_request)
         self._client = upstream.client()
-        self._server = _Server(build_app(Forwarder(upstream, self._client, rules, self._charges, on_request)))
+        self._server = _Server(build_app(Forwarder(upstream, self._client, rules, self._charges, tell), tell))
         self._thread = Thread(target=self._run, name="gateway", daemon=True)
 
     def __enter__(self) -> Self:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -10,6 +13,8 @@ NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 """Errors after which the API has provably seen nothing of the request."""
 PASSED_HEADERS = frozenset({"request-id", "retry-after", "x-should-retry"})
 PASSED_PREFIX = "anthropic-ratelimit-"
+LONGEST_RETRY_AFTER = 3600.0
+"""In seconds. Longer than the API asks for: a proxy's nonsense does not stop an org for ever."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +49,22 @@ class Upstream:
 def passed_headers(answer: httpx.Response) -> dict[str, str]:
     """The answer's headers that the client may see."""
     return {name: value for name, value in answer.headers.items() if name in PASSED_HEADERS or name.startswith(PASSED_PREFIX)}
+
+
+def is_outage(answer: httpx.Response) -> bool:
+    """Does the status say that the API cannot serve now, whatever it is asked?"""
+    return answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.is_server_error
+
+
+def retry_after(answer: httpx.Response) -> float:
+    """In how many seconds the API wants to be asked again, by its Retry-After (seconds or a date); 0 where it does not say."""
+    said = answer.headers.get("retry-after", "")
+    with suppress(ValueError):
+        return _bounded(float(said))
+    with suppress(ValueError, OverflowError):
+        return _bounded(parsedate_to_datetime(said).timestamp() - time.time())
+    return 0.0
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER)

@@ -127,10 +127,13 @@ def _write(mirror: Mirror, entry: pygit2.Object, parent: int, name: str, path: s
 
 def _write_file(parent: int, name: str, content: bytes, mode: int) -> os.stat_result:
     descriptor = os.open(name, _CREATE, mode, dir_fd=parent)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
         return os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _cannot_write(path: str, error: Exception) -> GitError:

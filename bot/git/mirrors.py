@@ -157,6 +157,8 @@ class Mirror:
             return self.repository[object_id]
         except (KeyError, ValueError, pygit2.GitError):
             return None
+        except OSError as error:
+            raise GitError(f"the mirror {self.folder} cannot be read: {error}", retryable=True) from error
 
     def _shows_damage(self, output: Output, branches: Sequence[str]) -> bool:
         """Git says so; or it had nothing to fetch, and yet a head cannot be read."""

@@ -225,7 +225,7 @@ class LocalHost:
     def _open(self, repository: Repository) -> pygit2.Repository:
         try:
             return open_bare(self._bare(repository))
-        except pygit2.GitError as error:
+        except (pygit2.GitError, OSError) as error:
             raise HostError(f"{repository.full_name} cannot be read: {error}") from error
 
     def _bare(self, repository: Repository) -> Path:
@@ -261,4 +261,6 @@ def _require_open(record: PullRequestRecord) -> None:
 
 
 def _words(error: Exception) -> str:
-    return error.explanation if isinstance(error, HostError) else str(error)
+    if isinstance(error, HostError):
+        return error.explanation
+    return f"the object {error} is missing" if isinstance(error, KeyError) else str(error)

@@ -16,9 +16,10 @@ from bot.errors import HostError, NotFound
 def branch_head(repository: pygit2.Repository, branch: str) -> str | None:
     """The commit that a branch points at; None where there is no such branch."""
     try:
-        return str(repository.references[f"refs/heads/{branch}"].peel(pygit2.Commit).id)
-    except (KeyError, pygit2.InvalidSpecError):
+        reference = repository.references.get(f"refs/heads/{branch}")
+    except pygit2.InvalidSpecError:
         return None
+    return None if reference is None else str(reference.resolve().target)
 
 
 def default_branch(repository: pygit2.Repository) -> str:
@@ -66,8 +67,8 @@ def merge_branch(repository: pygit2.Repository, *, base: str, branch: str, messa
     new = head if repository.descendant_of(head, old) else _merge_commit(repository, old, head, message, by, at)
     try:
         base_ref.set_target(new)  # refused by libgit2 unless the branch is where base_ref was read
-    except pygit2.GitError as error:
-        raise HostError(f"{base} was moved by somebody else: {error}", retryable=True) from error
+    except (pygit2.GitError, OSError) as error:
+        raise HostError(f"{base} is being moved by somebody else: {error}", retryable=True) from error
     return str(new)
 
 

@@ -12,7 +12,7 @@ from bot.store import runs
 
 
 def discard_leftovers(services: Services) -> None:
-    """Remove the folders of attempts that nobody is working on any more. What cannot be removed now is left to the next time."""
+    """Remove the folders of attempts that nobody works on any more; what cannot be removed now stays until the next time."""
     if not services.attempts.is_dir():
         return
     for folder in sorted(services.attempts.iterdir()):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from typing import Any
-
-import structlog
 
 from bot.domain.redaction import redact
 from bot.domain.states import Stage
@@ -19,7 +18,7 @@ from bot.store.runs import Run
 
 MESSAGE_LIMIT = 500
 
-log = structlog.get_logger()
+log = logging.getLogger(__name__)
 
 
 class Recorder:
@@ -47,7 +46,7 @@ class Recorder:
             with self._services.database.transaction() as tx:
                 self._add(tx, message, data)
         except StoreError as error:
-            log.warning("progress_not_recorded", run=self._run.id, message=redact(message), error=str(error))
+            log.warning("%s: a line of its progress is not recorded: %s", self._run.attempt_key, error)
 
     def artifact(self, kind: str, content: bytes) -> None:
         """Keep a file under artifacts/CAMPAIGN/RUN/; text is redacted, and the index has its hash and size."""

@@ -10,7 +10,7 @@ from bot.errors import ConfigurationError
 
 
 def connect(url: str) -> Redis:
-    """A connection for workers and the scheduler: each command is tried again for about three minutes.
+    """A connection for workers: each command is tried again for about three minutes.
 
     Answers are bytes, as RQ needs them. Raises ConfigurationError for what is not a Redis URL.
     """
@@ -18,7 +18,7 @@ def connect(url: str) -> Redis:
 
 
 def connect_briefly(url: str) -> Redis:
-    """A connection for somebody who waits at a terminal: redis.RedisError within two seconds, never a second try."""
+    """A connection for who can try again, or waits at a terminal: redis.RedisError within two seconds, never a second try."""
     return _client(url, retry=Retry(NoBackoff(), retries=0), socket_connect_timeout=1, socket_timeout=2)
 
 

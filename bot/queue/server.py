@@ -5,6 +5,8 @@ Three lock files in HOME/redis tell all that must be known, and the kernel lets 
     users.lock     shared by every process inside `redis_server`; who can lock it alone was the last user
     starter.lock   held while somebody sees whether the server must be started
     server.lock    held by the server itself, for as long as it lives
+
+A server that was killed under its users stays away until one of them calls `revive`; connections of the others outlast that.
 """
 
 from __future__ import annotations
@@ -49,8 +51,7 @@ def redis_server(home: Path, url: str | None) -> Iterator[str]:
     with _lock(server.folder / "users.lock", fcntl.LOCK_SH) as users:
         server.claim_socket_folder()
         try:
-            with _lock(server.folder / "starter.lock", fcntl.LOCK_EX):
-                server.ensure_running()
+            server.ensure_running()
             yield server.url
         finally:
             # Of several that leave at once, at least one finds itself alone: each gives up its shared lock first.
@@ -58,9 +59,27 @@ def redis_server(home: Path, url: str | None) -> Iterator[str]:
                 server.shut_down()
 
 
+def revive(home: Path, url: str | None) -> None:
+    """Have the server of `redis_server(home, url)`, inside of which the caller is, run again: nothing to do where it runs.
+
+    Raises ConfigurationError where an embedded server cannot be had. A server at a `url` is not ours to start.
+    """
+    if not url:
+        _EmbeddedServer.of(home).ensure_running()
+
+
+def running_server(home: Path, url: str | None) -> str | None:
+    """The URL that `redis_server(home, url)` would give, without starting anything; None where no embedded server is up."""
+    if url:
+        return url
+    folder = home.resolve() / "redis"
+    server = _EmbeddedServer(folder, _socket_path(folder))
+    return server.url if server.answers() else None
+
+
 @dataclass(frozen=True, slots=True)
 class _EmbeddedServer:
-    """The server of one home. Callers hold users.lock, that of `ensure_running` starter.lock too, that of `shut_down` alone."""
+    """The server of one home. Callers hold users.lock, that of `shut_down` alone."""
 
     folder: Path
     socket: Path
@@ -85,16 +104,17 @@ class _EmbeddedServer:
             _refuse_strangers(self.socket.parent)
 
     def ensure_running(self) -> None:
-        if self._comes_up():
-            return
-        with (self.folder / "server.lock").open("ab", buffering=0) as lock:
-            if _try_lock(lock):
-                self._start(lock)
-        if not self._comes_up():
-            raise ConfigurationError(
-                f"the embedded Redis server does not answer on {self.socket}",
-                mend=f"read {self.log}, end the process that holds {self.folder / 'server.lock'}, {_ELSE}",
-            )
+        with _lock(self.folder / "starter.lock", fcntl.LOCK_EX):
+            if self._comes_up():
+                return
+            with (self.folder / "server.lock").open("ab", buffering=0) as lock:
+                if _try_lock(lock):
+                    self._start(lock)
+            if not self._comes_up():
+                raise ConfigurationError(
+                    f"the embedded Redis server does not answer on {self.socket}",
+                    mend=f"read {self.log}, end the process that holds {self.folder / 'server.lock'}, {_ELSE}",
+                )
 
     def _start(self, lock: FileIO) -> None:
         """Start a server that inherits `lock`, and detaches itself from us and from the terminal."""
@@ -122,10 +142,10 @@ class _EmbeddedServer:
 
     def _comes_up(self) -> bool:
         """Wait for a server that is just starting, or just dying."""
-        _wait_until(lambda: self._answers() or self._is_dead(), _START_SECONDS)
-        return self._answers()
+        _wait_until(lambda: self.answers() or self._is_dead(), _START_SECONDS)
+        return self.answers()
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         with connect_briefly(self.url) as connection, suppress(RedisError):
             return bool(connection.ping())
         return False

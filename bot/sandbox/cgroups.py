@@ -1,6 +1,7 @@
 """Limits by control groups, version 1 or 2: the kernel holds the memory, the processes and the processors of a whole sandbox.
 
-Each sandbox gets a folder below our own group, so that a limit around ourselves holds for it too. The folder is locked as
+Each sandbox gets a folder below our own group, so that a limit around ourselves holds for it too (below the nearest around it
+that can have one, in version 2). The folder is locked as
 long as its owner lives; one without a lock was left behind by an owner that was killed, and the next start clears it away.
 """
 
@@ -130,23 +131,29 @@ class Cgroup:
 
 def find_cgroups(proc: Path = Path("/proc/self")) -> Cgroups | None:
     """The control groups that we may make sandboxes' groups in, or None. `proc` has our `cgroup` and `mountinfo`."""
-    parents_1, parent_2 = _own_groups(proc)
+    parents_1, parents_2 = _own_groups(proc)
     usable = {key: folder for key, folder in parents_1.items() if os.access(folder, os.W_OK)}
     if usable.keys() >= _NEEDED:
         return Cgroups(VERSION_1, usable)
-    if parent_2 and (controllers := _delegated(parent_2)) >= _NEEDED:
-        return Cgroups(VERSION_2, dict.fromkeys(sorted(controllers), parent_2))
+    if parents_2 and not _handed_down(parents_2[0]) >= _NEEDED:
+        _ask_for_controllers(parents_2[0])
+    for parent in parents_2:
+        if (controllers := _handed_down(parent)) >= _NEEDED:
+            return Cgroups(VERSION_2, dict.fromkeys(sorted(controllers), parent))
     return None
 
 
-def _own_groups(proc: Path) -> tuple[dict[str, Path], Path | None]:
-    """Our own folder of each controller of version 1, and of version 2."""
+def _own_groups(proc: Path) -> tuple[dict[str, Path], list[Path]]:
+    """Our own folder of each controller of version 1; our own of version 2, and those around it, up to the mount.
+
+    Version 2 hands no memory down from a group that has processes of its own, and so ours is often of no use, but the next is.
+    """
     own = {}
     for line in (proc / "cgroup").read_text().splitlines():
         _, controllers, path = line.split(":", 2)
         own.update(dict.fromkeys(controllers.split(","), path))
     parents_1: dict[str, Path] = {}
-    parent_2 = None
+    parents_2: list[Path] = []
     for line in (proc / "mountinfo").read_text().splitlines():
         mount, _, source = line.partition(" - ")
         root, mount_point = mount.split()[3:5]
@@ -156,8 +163,9 @@ def _own_groups(proc: Path) -> tuple[dict[str, Path], Path | None]:
                 if folder := _folder(mount_point, root, own[controller]):
                     parents_1[controller] = folder
         elif kind == "cgroup2":
-            parent_2 = _folder(mount_point, root, own.get("", "/"))
-    return parents_1, parent_2
+            folder = _folder(mount_point, root, own.get("", "/"))
+            parents_2 = [each for each in (folder, *folder.parents) if each.is_relative_to(mount_point)] if folder else []
+    return parents_1, parents_2
 
 
 def _folder(mount_point: str, root: str, path: str) -> Path | None:
@@ -166,19 +174,18 @@ def _folder(mount_point: str, root: str, path: str) -> Path | None:
     return Path(mount_point) / group.relative_to(root) if group.is_relative_to(root) else None
 
 
-def _delegated(folder: Path) -> set[str]:
-    """The controllers of version 2 that groups below `folder` have, once we asked for all that we use.
+def _ask_for_controllers(own: Path) -> None:
+    """Have our group hand all that we use down, where the kernel lets it: in the root of a machine, or of a container."""
+    for controller in _CONTROLLERS:
+        with suppress(OSError):
+            (own / "cgroup.subtree_control").write_text(f"+{controller}")
 
-    The kernel refuses it (EBUSY) to a group with processes of its own, other than the root.
-    """
-    control = folder / "cgroup.subtree_control"
-    try:
-        for controller in set(_CONTROLLERS) - set(control.read_text().split()):
-            with suppress(OSError):
-                control.write_text(f"+{controller}")
-        return set(_CONTROLLERS) & set(control.read_text().split()) if os.access(folder, os.W_OK) else set()
-    except OSError:
+
+def _handed_down(folder: Path) -> set[str]:
+    """The controllers of version 2 that groups made in `folder` have; none where we may make none, or not move into them."""
+    if not (os.access(folder, os.W_OK) and os.access(folder / "cgroup.procs", os.W_OK)):
         return set()
+    return set(_CONTROLLERS) & set((folder / "cgroup.subtree_control").read_text().split())
 
 
 def _count(file: Path, key: str) -> int:

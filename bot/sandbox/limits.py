@@ -41,7 +41,10 @@ class Group(Protocol):
     """What holds the memory, the processes and the processors of one sandbox together."""
 
     def adopt(self, pid: int) -> None:
-        """Put a process under the limits; what it starts from now on is under them too. ProcessLookupError: it is gone."""
+        """Put a process under the limits; what it starts from now on is under them too. ProcessLookupError: it is gone.
+
+        Called for bubblewrap outside, then for its process 1 inside, then for what that has started already.
+        """
 
     def breach(self) -> Breach | None:
         """The limit on memory or processes that was reached, if one was."""
@@ -107,7 +110,7 @@ class Watch:
             yield Breach(SandboxEnd.CANCELLED, "cancelled")
         found = (
             _over_time(SandboxEnd.TIMEOUT, "wall clock", now - self._started, self._command.timeout_seconds),
-            _over_time(SandboxEnd.IDLE, "silence", now - self._output.last_at, self._command.idle_seconds),
+            _over_time(SandboxEnd.IDLE, "silence", now - max(self._started, self._output.last_at), self._command.idle_seconds),
             self._group.breach(),
             self._over_output(),
             self._over_disk(self._disk.step()),

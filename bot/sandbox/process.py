@@ -165,17 +165,17 @@ class SandboxProcess:
             self._popen.stdin.close()
 
     def _kill(self) -> None:
+        if self._init_fd is not None:  # first, and told directly: with process 1, the kernel kills all the others at once
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._init_fd, signal.SIGKILL)
         if self._popen.returncode is None:  # not reaped yet, so its number is still its own
             with suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, signal.SIGKILL)
             self._popen.wait()
         if self._init_fd is not None:
-            self._end_init(self._init_fd)
+            self._await_init(self._init_fd)
 
-    def _end_init(self, fd: int) -> None:
-        # Told to it directly: a hostile command could have talked its process 1 out of dying with its parent.
-        with suppress(ProcessLookupError):
-            signal.pidfd_send_signal(fd, signal.SIGKILL)
+    def _await_init(self, fd: int) -> None:
         poll = select.poll()
         poll.register(fd, select.POLLIN)
         if not poll.poll(_DYING_SECONDS * 1000):
@@ -184,13 +184,14 @@ class SandboxProcess:
 
 def _spawn(bwrap: Bwrap, command: SandboxCommand) -> tuple[subprocess.Popen[bytes], int]:
     """The process, and where its status can be read. Nothing but the command itself is in its argv, nothing in its environ."""
-    with ExitStack() as ours:
+    with ExitStack() as ours, ExitStack() as unless_started:
         passwd, group, empty = (_memory_file(text, ours) for text in (PASSWD, GROUP, ""))
         status, status_writer = os.pipe()
         ours.callback(os.close, status_writer)
+        unless_started.callback(os.close, status)
+        words = options(command, bwrap, passwd=passwd, group=group, empty=empty, status=status_writer)
+        arguments = _memory_file("\0".join(words), ours)
         try:
-            words = options(command, bwrap, passwd=passwd, group=group, empty=empty, status=status_writer)
-            arguments = _memory_file("\0".join(words), ours)
             popen = subprocess.Popen(
                 [bwrap.path, "--args", str(arguments), "--", *_GATE, *command.argv],
                 cwd="/",
@@ -202,11 +203,9 @@ def _spawn(bwrap: Bwrap, command: SandboxCommand) -> tuple[subprocess.Popen[byte
                 pass_fds=(arguments, passwd, group, empty, status_writer),
                 start_new_session=True,
             )
-        except BaseException as error:
-            os.close(status)
-            if isinstance(error, OSError | ValueError):
-                raise SandboxError(f"bubblewrap could not be started: {error}") from error
-            raise
+        except (OSError, ValueError) as error:
+            raise SandboxError(f"bubblewrap could not be started: {error}") from error
+        unless_started.pop_all()
         return popen, status
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from bot.errors import ConfigurationError
 from bot.ports import Clock
 from bot.store.database import upsert
-from bot.store.schema import audit_events, audit_heads
+from bot.store.schema import audit_events, audit_heads, storable
 
 GENESIS = "0" * 64
 
@@ -77,10 +77,10 @@ def append(
         "seq": previous.seq + 1,
         "audit_id": secrets.token_hex(16),
         "at": clock.now(),
-        "actor": _storable(actor),
+        "actor": storable(actor),
         "action": action,
-        "subject": _storable(subject),
-        "reason": _storable(reason),
+        "subject": storable(subject),
+        "reason": storable(reason),
         "details": json.dumps(details or {}, sort_keys=True),
         "previous": previous.mac,
     }
@@ -159,11 +159,6 @@ def _lock_head(tx: Connection, org: str) -> Head:
     tx.execute(upsert(tx, audit_heads).values(org=org, seq=0, mac=GENESIS).on_conflict_do_nothing())
     found = tx.execute(select(audit_heads).where(audit_heads.c.org == org).with_for_update()).one()
     return Head(found.seq, found.mac)
-
-
-def _storable(text: str) -> str:
-    """Postgres takes neither NUL nor half a surrogate pair, and a file's name or a command's output may have both."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
 
 
 def _mac(key: AuditKey, event: Mapping[Any, Any]) -> str:

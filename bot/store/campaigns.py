@@ -48,7 +48,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One activation of a campaign policy's revision on an org, with both policies as they were then."""
+    """One activation of a campaign policy's revision on an org, with both policies as they were when it was started last."""
 
     id: str
     org: str
@@ -113,14 +113,11 @@ def start(
             revision=plan.revision,
             plan_id=plan.id,
             preview=preview,
-            org_policy=org_policy.model_dump_json(),
-            concurrent_runs=org_policy.quota.concurrent_runs,
-            open_ceiling=org_policy.ceilings.open_pull_requests,
-            hourly_ceiling=org_policy.ceilings.pull_requests_per_hour,
             state=CampaignState.RUNNING,
             actor=actor,
             created_at=now,
             active_key=None if preview else _active_key(plan.org, policy.name),
+            **_org_columns(org_policy),
         )
     )
     add_runs(tx, campaign_id, plan.entries, now)
@@ -159,6 +156,11 @@ def recent(tx: Connection, limit: int = 50) -> list[Campaign]:
     """The newest campaigns first, previews left out."""
     newest = _campaigns().where(campaigns.c.preview.is_(False)).order_by(campaigns.c.created_at.desc(), campaigns.c.id)
     return [_campaign(row) for row in tx.execute(newest.limit(limit))]
+
+
+def take_org_policy(tx: Connection, campaign_id: str, org_policy: OrgPolicy) -> None:
+    """From now on the campaign is held to the org policy as the operator has it today."""
+    tx.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(_org_columns(org_policy)))
 
 
 def set_state(tx: Connection, campaign_id: str, state: CampaignState) -> None:
@@ -205,6 +207,15 @@ def complete_finished(tx: Connection, now: datetime) -> list[Campaign]:
         .returning(campaigns.c.id)
     )
     return [get(tx, campaign_id) for campaign_id in completed.scalars().all()]
+
+
+def _org_columns(org_policy: OrgPolicy) -> dict[str, object]:
+    return {
+        "org_policy": org_policy.model_dump_json(),
+        "concurrent_runs": org_policy.quota.concurrent_runs,
+        "open_ceiling": org_policy.ceilings.open_pull_requests,
+        "hourly_ceiling": org_policy.ceilings.pull_requests_per_hour,
+    }
 
 
 def _active_key(org: str, policy: str) -> str:

@@ -7,7 +7,7 @@ and never settled is closed at its whole amount by `settle_abandoned`: it may ha
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
@@ -125,6 +125,16 @@ def close_attempt(tx: Connection, key: str, *, clock: Clock) -> tuple[MicroUsd, 
     return spent_by_attempt(tx, key)
 
 
+def take_alerts(tx: Connection, charged: Accounts, alert_at: float) -> list[Account]:
+    """Those of the accounts that have `alert_at` (0 to 1) of their cap spent or reserved, and were never given before."""
+    silent = tx.execute(select(accounts).where(accounts.c.id.in_(tuple(charged)), accounts.c.alerted.is_(False)))
+    reached = [row.id for row in silent if _account(row).alert(alert_at)]
+    if not reached:
+        return []
+    taken = update(accounts).where(accounts.c.id.in_(reached), accounts.c.alerted.is_(False)).values(alerted=True)
+    return [_account(row) for row in tx.execute(taken.returning(accounts))]
+
+
 def account(tx: Connection, scope: str, key: str, period: str = "") -> Account | None:
     found = tx.execute(select(accounts).where(_is(scope, key, period))).one_or_none()
     return None if found is None else _account(found)
@@ -146,23 +156,34 @@ def spent_by_attempt(tx: Connection, key: str) -> tuple[MicroUsd, int]:
     return MicroUsd(found.spent + found.reserved), int(tx.execute(of_attempt).scalar_one() or 0)
 
 
-class LedgerMeter:
-    """`ports.Meter` on the database: each call is a transaction of its own."""
+Alert = Callable[[Connection, Accounts], None]
+"""Looks, inside of the transaction that has moved them, whether accounts are nearly used up."""
 
-    def __init__(self, database: Database, charged: Accounts, clock: Clock):
-        self._database, self._charged, self._clock = database, charged, clock
+
+class LedgerMeter:
+    """`ports.Meter` on the database: each call is a transaction of its own, and `alert`, where there is one, is in it."""
+
+    def __init__(self, database: Database, charged: Accounts, clock: Clock, alert: Alert | None = None):
+        self._database, self._charged, self._clock, self._alert = database, charged, clock, alert
 
     def reserve(self, worst_case: MicroUsd, *, model: str) -> int:
         with self._database.transaction() as tx:
-            return reserve(tx, self._charged, worst_case, model=model, clock=self._clock)
+            reservation = reserve(tx, self._charged, worst_case, model=model, clock=self._clock)
+            self._look(tx)
+        return reservation
 
     def settle(self, reservation: int, cost: MicroUsd, usage: Usage, *, estimated: bool, latency_ms: int) -> None:
         with self._database.transaction() as tx:
             settle(tx, reservation, cost, usage, estimated=estimated, latency_ms=latency_ms, clock=self._clock)
+            self._look(tx)
 
     def release(self, reservation: int) -> None:
         with self._database.transaction() as tx:
             release(tx, reservation, clock=self._clock)
+
+    def _look(self, tx: Connection) -> None:
+        if self._alert:
+            self._alert(tx, self._charged)
 
 
 def _append(

@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, text, update
 
 from bot.domain.policies import Ceilings
 from bot.domain.pull_requests import PullRequest, PullRequestState
+from bot.domain.states import RunState
 from bot.errors import CeilingReached
-from bot.store.schema import publications
+from bot.store.schema import campaigns, publications, runs
 
 PUBLISH_LOCK = 7711003
 HOUR = timedelta(hours=1)
@@ -68,14 +69,13 @@ def of_policy(tx: Connection, org: str, policy: str) -> list[Publication]:
     return [_publication(row) for row in found]
 
 
-def still_open(tx: Connection, org: str) -> list[Publication]:
-    found = tx.execute(select(publications).where(publications.c.org == org, publications.c.state == "open"))
-    return [_publication(row) for row in found]
+def unsettled(tx: Connection, org: str) -> list[Publication]:
+    """What the host must be asked about: the open ones, and intents whose run has ended without a word on them."""
+    return [_publication(row) for row in tx.execute(select(publications).where(publications.c.org == org, _unsettled()))]
 
 
-def orgs_with_open(tx: Connection) -> list[str]:
-    found = tx.execute(select(publications.c.org).where(publications.c.state == "open").distinct())
-    return sorted(found.scalars())
+def orgs_with_unsettled(tx: Connection) -> list[str]:
+    return sorted(tx.execute(select(publications.c.org).where(_unsettled()).distinct()).scalars())
 
 
 def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, now: datetime) -> Publication:
@@ -143,6 +143,24 @@ def withdraw(tx: Connection, publication: Publication) -> None:
 
 def record_state(tx: Connection, publication: Publication, state: PullRequestState) -> None:
     tx.execute(update(publications).where(publications.c.id == publication.id).values(state=state.value))
+
+
+def same_change() -> ColumnElement[bool]:
+    """What joins a publication with the runs, and their campaigns, that are about the same change."""
+    return and_(
+        publications.c.org == runs.c.org,
+        publications.c.policy == campaigns.c.policy,
+        publications.c.repository == runs.c.repository,
+        publications.c.base == runs.c.base,
+        publications.c.path == runs.c.path,
+    )
+
+
+def _unsettled() -> ColumnElement[bool]:
+    at_work = select(runs.c.id).join(campaigns, campaigns.c.id == runs.c.campaign_id)
+    at_work = at_work.where(same_change(), runs.c.state != RunState.ENDED, campaigns.c.preview.is_(False))
+    forgotten = and_(publications.c.state == "intent", ~at_work.correlate(publications).exists())
+    return or_(publications.c.state == "open", forgotten)
 
 
 def _where(change: Change) -> Select[Any]:

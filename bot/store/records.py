@@ -99,9 +99,7 @@ def save_rendering(tx: Connection, key: tuple[str, str, str, str], content: byte
     org, policy, repository, file = key
     row = {"org": org, "policy": policy, "repository": repository, "file": file, "content": content, "at": now}
     fresh = upsert(tx, renderings).values(row)
-    tx.execute(
-        fresh.on_conflict_do_update(index_elements=renderings.primary_key.columns, set_={"content": content, "at": now})
-    )
+    tx.execute(fresh.on_conflict_do_update(index_elements=renderings.primary_key.columns, set_={"content": content, "at": now}))
 
 
 def rendering(tx: Connection, key: tuple[str, str, str, str]) -> bytes | None:

@@ -18,6 +18,7 @@ from bot.domain.repositories import Repository
 from bot.domain.states import CampaignState, Outcome, RunState, Stage
 from bot.errors import FenceLost, NotFound, UsageError
 from bot.store.campaigns import facts_from
+from bot.store.publications import same_change
 from bot.store.schema import attempts, campaigns, publications, runs
 
 BUSY = (RunState.DISPATCHED, RunState.RUNNING)
@@ -247,18 +248,10 @@ def _admitted(now: datetime) -> Select[Any]:
     # Those that need no place of their own come first: else they would wait behind what a ceiling holds back.
     turn = (publications.c.id.is_(None), campaigns.c.created_at, runs.c.position)
     place = func.row_number().over(partition_by=runs.c.org, order_by=turn).label("place")
-    same_change = and_(
-        publications.c.org == runs.c.org,
-        publications.c.policy == campaigns.c.policy,
-        publications.c.repository == runs.c.repository,
-        publications.c.base == runs.c.base,
-        publications.c.path == runs.c.path,
-        publications.c.state.in_(OPEN),
-    )
     pending = (
         select(runs.c.id, place, runs.c.org, publications.c.id.label("joins"), campaigns.c.id.label("campaign_id"))
         .join(campaigns, campaigns.c.id == runs.c.campaign_id)
-        .outerjoin(publications, same_change)
+        .outerjoin(publications, and_(same_change(), publications.c.state.in_(OPEN)))
         .where(
             runs.c.state == RunState.PENDING,
             campaigns.c.state == CampaignState.RUNNING,

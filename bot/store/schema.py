@@ -24,9 +24,10 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
-VERSION = "0001"
+VERSION = "0002"
 """The migration that makes these tables; a test holds that it is the newest."""
 
 metadata = MetaData(
@@ -58,6 +59,21 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else value.replace(tzinfo=UTC)
 
 
+class Words(TypeDecorator[str]):
+    """Text from anywhere, such as a command's output, made `storable`."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else storable(value)
+
+
+def storable(text: str) -> str:
+    """Postgres takes neither NUL nor half a surrogate pair, and a file's name or a command's output may have both."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
+
+
 revisions = Table(
     "revisions",
     metadata,
@@ -87,7 +103,7 @@ plan_entries = Table(
     Column("base", String(255), nullable=False),
     Column("head", String(64), nullable=False),
     Column("path", String(1000), nullable=False),
-    Column("skip_reason", Text),
+    Column("skip_reason", Words),
     Column("facts", Text, nullable=False),
 )
 
@@ -125,7 +141,7 @@ runs = Table(
     Column("facts", Text, nullable=False),
     Column("state", String(16), nullable=False),
     Column("outcome", String(24)),
-    Column("reason", Text, nullable=False),
+    Column("reason", Words, nullable=False),
     Column("fence", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("losses", Integer, nullable=False),
@@ -155,7 +171,7 @@ attempts = Table(
     Column("commit", String(64), nullable=False, index=True),
     Column("verdict", Text, nullable=False),
     Column("outcome", String(24)),
-    Column("reason", Text, nullable=False),
+    Column("reason", Words, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
 )
@@ -168,7 +184,7 @@ timeline = Table(
     Column("fence", Integer, nullable=False),
     Column("at", Instant, nullable=False),
     Column("stage", String(16), nullable=False),
-    Column("message", Text, nullable=False),
+    Column("message", Words, nullable=False),
     Column("data", Text, nullable=False),
     Index(None, "run_id", "id"),
 )
@@ -231,6 +247,8 @@ accounts = Table(
     Column("cap", BigInteger, nullable=False),
     Column("spent", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False),
+    # Was it told that the account is nearly used up?
+    Column("alerted", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("scope", "key", "period"),
     CheckConstraint("cap >= 0 AND spent >= 0 AND reserved >= 0", name="amounts_are_not_negative"),
 )

@@ -15,9 +15,9 @@ from bot.store.publications import Publication
 
 
 def refresh_publications(services: Services, host: Host, org: str, policy: str | None = None) -> int:
-    """Ask the host for the state of every publication that is open as far as is known; return how many have ended."""
+    """Ask the host about every publication that is open, or was never recorded as such; return how many have changed."""
     with services.database.reading() as tx:
-        known = publications.still_open(tx, org)
+        known = publications.unsettled(tx, org)
     waiting = [publication for publication in known if policy is None or publication.change.policy == policy]
     return sum(_refresh(services, host, publication) for publication in waiting)
 
@@ -25,7 +25,7 @@ def refresh_publications(services: Services, host: Host, org: str, policy: str |
 def refresh_all(services: Services, orgs: Sequence[OrgPolicy]) -> int:
     """The periodic sweep over all orgs that have open pull requests."""
     with services.database.reading() as tx:
-        waiting = set(publications.orgs_with_open(tx))
+        waiting = set(publications.orgs_with_unsettled(tx))
     return sum(refresh_publications(services, services.host(org), org.org) for org in orgs if org.org in waiting)
 
 
@@ -36,6 +36,8 @@ def _refresh(services: Services, host: Host, publication: Publication) -> bool:
         found = host.pull_requests(repository, publication.branch)
     except NotFound:
         found = ()
+    if publication.state == "intent":
+        return _resolve(services, publication, found)
     state, actor = _state_of(found, publication)
     if state is PullRequestState.OPEN:
         return False
@@ -45,6 +47,17 @@ def _refresh(services: Services, host: Host, publication: Publication) -> bool:
             tx, services.audit_key, services.clock, org=change.org, actor=actor or "unknown", action=f"pull_request.{state}",
             subject=f"{change.org}/{change.repository}#{publication.number}", details={"policy": change.policy},
         )  # fmt: skip
+    return True
+
+
+def _resolve(services: Services, publication: Publication, found: Sequence[PullRequest]) -> bool:
+    """What was intended when its attempt died has come about, or it gives its place back."""
+    opened = [each for each in found if each.state is PullRequestState.OPEN and each.base == publication.change.base]
+    with services.database.transaction() as tx:
+        if opened:
+            publications.record_open(tx, publication, opened[-1], publication.revision, services.clock.now())
+        else:
+            publications.withdraw(tx, publication)
     return True
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
-    consumes,
     initialize,
     invariant,
     multiple,
@@ -127,18 +126,22 @@ class LedgerMachine(RuleBasedStateMachine):
             closed = ledger.release(tx, reservation.id, clock=self.clock)
         self._close(reservation, closed, spent=0)
 
-    @rule(attempt=consumes(attempts))
-    def crash(self, attempt: Attempt) -> None:
-        """The worker is gone; somebody else closes what it left open, and then somebody does it again."""
-        left_open = [reservation for reservation in attempt.reservations if reservation.open]
+    @rule(attempt=attempts)
+    def abandon(self, attempt: Attempt) -> None:
+        """Somebody else settles what the attempt has open; if it is alive, it goes on."""
         with self.database.transaction() as tx:
             settled = ledger.settle_abandoned(tx, attempt.key, clock=self.clock)
-        assert settled == sum(reservation.amount for reservation in left_open)
-        for reservation in left_open:
-            self._close(reservation, True, spent=reservation.amount)
+        assert settled == self._settle_open(attempt)
+
+    @rule(attempt=attempts)
+    def close(self, attempt: Attempt) -> None:
+        """The same, and whatever is left of the attempt can spend nothing more."""
         with self.database.transaction() as tx:
-            assert ledger.settle_abandoned(tx, attempt.key, clock=self.clock) == 0
-            assert ledger.spent_by_attempt(tx, attempt.key)[0] == attempt.held[2].spent
+            cost, _tokens = ledger.close_attempt(tx, attempt.key, clock=self.clock)
+        self._settle_open(attempt)
+        held = attempt.held[2]
+        assert cost == held.spent
+        held.cap = held.bound = held.spent
 
     @rule(attempt=attempts, level=st.integers(min_value=0, max_value=2), cap=caps)
     def change_cap(self, attempt: Attempt, level: int, cap: MicroUsd) -> None:
@@ -196,6 +199,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def _reserve(self, attempt: Attempt, amount: MicroUsd) -> int:
         with self.database.transaction() as tx:
             return ledger.reserve(tx, attempt.accounts, amount, model=MODEL, clock=self.clock)
+
+    def _settle_open(self, attempt: Attempt) -> int:
+        """Each open reservation of the model becomes spend, as a whole; return their sum."""
+        left_open = [reservation for reservation in attempt.reservations if reservation.open]
+        for reservation in left_open:
+            self._close(reservation, True, spent=reservation.amount)
+        return sum(reservation.amount for reservation in left_open)
 
     def _close(self, reservation: Reservation, closed: bool, *, spent: int) -> None:
         assert closed == reservation.open

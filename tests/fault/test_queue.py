@@ -51,7 +51,7 @@ def test_a_killed_work_horse_is_handed_back_at_once(url: str, connection: Redis,
         (tmp_path / "release").touch()
         queue.enqueue("a", 8, timeout_seconds=600)
         eventually(lambda: lines(tmp_path, "done"), "the same worker does the next attempt")
-    assert lines(tmp_path, "lost") == [["a", 7, "its process was killed by signal 9 (Killed)"]]
+    assert lines(tmp_path, "lost") == [["a", 7, "its process was killed by signal 9 (Killed)", False]]
     assert lines(tmp_path, "done") == [["a", 8]]
 
 
@@ -75,7 +75,7 @@ def test_a_worker_told_to_stop_at_once_hands_its_job_back(url: str, connection: 
         eventually(told, "the loss is told")
         assert supervisor.wait() == 0
         assert not alive(horse)
-    assert lines(tmp_path, "lost") == [["a", 7, "the worker was told to stop at once"]]
+    assert lines(tmp_path, "lost") == [["a", 7, "the worker was told to stop at once", True]]
 
 
 def test_a_killed_supervisor_takes_the_whole_tree_along(url: str, connection: Redis, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pygit2
 import pytest
 
+from bot.cli.setup import write_starters
 from bot.demo.conversation import Conversation, Turn
 from bot.demo.scripted_model import Play, ScriptedModel
 from tests.fakes import repositories
@@ -62,7 +63,7 @@ class Project:
 
     def begin(self) -> None:
         """What a new user does: `whimbrel init`, then name the org and its host."""
-        self.whimbrel("init")
+        write_starters(self.folder)
         self.write_org()
         (self.folder / "host" / "acme").mkdir(parents=True)
 
@@ -102,8 +103,8 @@ class Project:
         return Done(ended.returncode, ended.stdout, ended.stderr)
 
     def run(self, policy: str, *options: str, status: int = 0) -> Campaign:
-        """Run a policy on the org to its end, and read what came of it."""
-        done = self.whimbrel("run", policy, "--org", "acme", "--json", *options, status=status)
+        """Run a policy on the org to its end, with one worker, and read what came of it."""
+        done = self.whimbrel("run", policy, "--org", "acme", "--workers", "1", "--json", *options, status=status)
         return self.campaign(done.json, said=done.stderr)
 
     def campaign(self, status: dict[str, Any], said: str = "") -> Campaign:

@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+
 from tests.fakes import repositories
 from tests.story.conftest import KEY, Campaign, Done, Project
 

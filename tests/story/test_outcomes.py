@@ -25,6 +25,16 @@ MIGRATIONS = {
     "same": b"true\n",
     "unproven": b"mkdir src; echo broken > src/broken\n",
 }
+EXPLAINED = {
+    "fails": ("failed", "`sh migrate.sh` ended with status 3: the disk is on fire"),
+    "good": ("published", "1 file changed"),
+    "outside": ("rejected", "'outside.txt' is not among the paths that the policy may change"),
+    "poor": ("budget_exhausted", "$0.01"),
+    "same": ("no_change", "nothing to change: the repository already is as the policy wants it"),
+    "unclear": ("skipped", "acme/unclear:.whimbrel.yaml:1: `enabbled` is unknown: did you mean `enabled`?"),
+    "unproven": ("rejected", "a check failed: echo looking for it; test ! -e src/broken: exit 1: looking for it"),
+    "unwilling": ("skipped", "opted out in .whimbrel.yaml: campaigns.mixed is false"),
+}
 
 
 @dataclass(frozen=True)
@@ -50,21 +60,9 @@ def mixed(new_project: Callable[[], Project], serve: Callable[[Play], ScriptedMo
 
 
 def test_each_outcome_is_explained(mixed: Mixed) -> None:
-    reasons = {row["target"]: (row["outcome"], row["reason"]) for row in mixed.campaign.rows}
-    assert reasons.pop("poor")[0] == "budget_exhausted"
-    assert reasons == {
-        "fails": ("failed", "`sh migrate.sh` ended with status 3: the disk is on fire"),
-        "good": ("published", "1 file changed, all 1 checks passed"),
-        "outside": ("rejected", "'outside.txt' is outside the paths that the policy may touch"),
-        "same": ("no_change", "nothing to change: the repository already is as the policy wants it"),
-        "unclear": (
-            "skipped",
-            "its own policy cannot be read, so it is left alone: "
-            "acme/unclear:.whimbrel.yaml:1: `enabbled` is unknown: did you mean `enabled`?",
-        ),
-        "unproven": ("rejected", "a check failed: echo looking for it; test ! -e src/broken: exit 1: looking for it"),
-        "unwilling": ("skipped", "opted out in .whimbrel.yaml: campaigns.mixed is false"),
-    }
+    assert {target: outcome for target, (outcome, _) in EXPLAINED.items()} == mixed.campaign.outcomes
+    for target, (_, words) in EXPLAINED.items():
+        assert words in mixed.campaign[target]["reason"]
 
 
 def test_only_what_passed_has_a_pull_request(mixed: Mixed) -> None:

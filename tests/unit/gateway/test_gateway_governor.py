@@ -21,9 +21,13 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Storage]
         yield shared_storage(url)
 
 
+async def present() -> bool:
+    return False
+
+
 def admit(governor: Governor) -> list[str]:
     told: list[str] = []
-    asyncio.run(governor.admit(told.append))
+    asyncio.run(governor.admit(told.append, present))
     return told
 
 

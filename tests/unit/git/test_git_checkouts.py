@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pygit2
 import pytest
-from conftest import Checkout, Origin
 
 from bot.errors import GitError
 from bot.git import Mirror, checkout
 from bot.git.names import MAX_DEPTH
 from tests.fakes import hostile, repositories
+from tests.fakes.checkouts import Checkout, Origin
 from tests.fakes.repositories import Executable, Files, Link
 
 Make = Callable[[Files], Checkout]

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pygit2
 import pytest
-from conftest import Checkout, Origin
 
 from bot.domain.changesets import FileChange, FileMode
 from bot.errors import ChangeRefused
@@ -19,6 +18,8 @@ from bot.git import Ceilings, Signature, write_commit
 from bot.git.collecting import REASONS_TOLD
 from bot.git.names import MAX_DEPTH
 from tests.fakes import hostile, repositories
+from tests.fakes.checkouts import Checkout, Origin
+from tests.fakes.nobody import NOBODY, as_nobody
 from tests.fakes.repositories import Executable, Files, Link
 
 Make = Callable[[Files], Checkout]
@@ -342,16 +343,12 @@ class TestUnreadable:
         origin.commit({"a": b"1", "run": Executable(b"x"), "d/b": b"2", "d/e/c": b"3"})
         folder = Path(tempfile.mkdtemp())
         made = origin.checkout(folder / "tree")
-        user = os.geteuid()
-        if user == 0:
-            subprocess.run(["chown", "-R", "65534:65534", folder], check=True)
-            os.setresuid(65534, 65534, 0)
-        try:
+        if os.geteuid() == 0:
+            subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", folder], check=True)
+        with as_nobody():
             yield made
-        finally:
-            os.setresuid(user, user, user)
-            subprocess.run(["chmod", "-R", "u+rwX", folder], check=True)
-            shutil.rmtree(folder)
+        subprocess.run(["chmod", "-R", "u+rwX", folder], check=True)
+        shutil.rmtree(folder)
 
     def test_it_is_read_and_its_mode_collected(self, nobodys: Checkout) -> None:
         tree = nobodys.tree

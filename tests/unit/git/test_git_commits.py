@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pygit2
 import pytest
-from conftest import Checkout, Origin
 
 from bot.domain.changesets import Changeset, FileChange, FileMode
 from bot.errors import ChangeRefused, GitError
@@ -23,6 +22,7 @@ from bot.git import (
     write_commit,
 )
 from tests.fakes import hostile, repositories
+from tests.fakes.checkouts import Checkout, Origin
 from tests.fakes.repositories import Executable, Files, Link
 
 Make = Callable[[Files], Checkout]

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pygit2
 import pytest
-from conftest import Origin
 
 from bot.domain.repositories import Remote
 from bot.errors import GitError, StaleHead
 from bot.git import Mirror, checkout
 from tests.fakes import repositories
+from tests.fakes.checkouts import Origin
 
 BRANCH = "whimbrel/standardize"
 

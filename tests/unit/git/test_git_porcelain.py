@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Origin
 
 from bot.domain.repositories import Remote
 from bot.errors import GitError
@@ -14,6 +13,7 @@ from bot.git import Signature, checkout, write_commit, write_file
 from bot.git.collecting import collect
 from bot.git.porcelain import Output, failure, git
 from tests.fakes import hostile, repositories
+from tests.fakes.checkouts import Origin
 
 
 def test_git_sees_nothing_of_this_processs_environment(origin: Origin, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +23,7 @@ from bot.domain.repositories import Repository
 from bot.errors import HostError, NotFound
 from bot.hosts.local import LocalHost
 from tests.fakes import hostile, repositories
+from tests.fakes.nobody import as_nobody
 
 TEXT = PullRequestText("A change", "Its reasons.", ("whimbrel",), ("alice",))
 NOW = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
@@ -80,6 +82,7 @@ class TestListing:
         assert sorted(found) == ["detached", "folder", "no-head", "no-object", "record", "wrong-head"]
         assert all(each.head is None and each.unusable.startswith("it cannot be read: ") for each in found.values())
         assert "git symbolic-ref HEAD refs/heads/main" in found["wrong-head"].unusable
+        assert "is missing" in found["no-object"].unusable
         assert "record.meta/repository.json: archived" in found["record"].unusable
 
     def test_a_key_that_is_not_known_is_told(self, root: Path, host: LocalHost, tool: pygit2.Repository) -> None:
@@ -93,7 +96,14 @@ class TestListing:
             host.repository("acme", "none")
 
     def test_languages_are_those_with_a_tenth_of_the_bytes(self, root: Path, host: LocalHost) -> None:
-        files = {"a.py": b"x" * 800, "b.TS": b"x" * 150, "c.sh": b"x" * 50, "README.md": b"x" * 9000, "py": b"x", "empty.go": b""}
+        files = {
+            "a.py": b"x" * 800,
+            "b.TS": b"x" * 150,
+            "c.sh": b"x" * 50,
+            "README.md": b"x" * 9000,
+            "py": b"x",
+            "empty.go": b"",
+        }
         repositories.make(root / "acme" / "many.git", files)
         assert host.repository("acme", "many").languages == {"python", "typescript"}
 
@@ -244,15 +254,14 @@ class TestRecords:
 
 
 class TestPermission:
-    def test_it_is_what_the_file_system_says(self, root: Path, host: LocalHost) -> None:
-        assert host.permission("acme", "alice") == "write"
-        user = os.geteuid()
-        for folder in (root, root / "acme"):
-            folder.chmod(0o555)
-        if user == 0:  # whom no mode keeps out
-            script = f"from bot.hosts.local import LocalHost; from pathlib import Path; print(LocalHost(Path('{root}')).permission('acme', 'a'))"
-            assert script
-        assert host.permission("acme", "alice") in ("read", "write")
+    @pytest.mark.parametrize(("mode", "permission"), [(0o777, "write"), (0o555, "read"), (0o444, "none"), (0o000, "none")])
+    def test_it_is_what_the_file_system_says(self, mode: int, permission: str) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            Path(folder).chmod(0o755)
+            (Path(folder) / "acme").mkdir()
+            (Path(folder) / "acme").chmod(mode)
+            with as_nobody():
+                assert LocalHost(Path(folder)).permission("acme", "alice") == permission
 
 
 def _merge(root: Path, number: int) -> str:

@@ -53,14 +53,27 @@ def test_a_missing_cpu_controller_is_told(tmp_path: Path) -> None:
     assert found.name == "cgroup v1, without cpu"
 
 
+def group_2(folder: Path, handed_down: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "cgroup.procs").touch()
+    (folder / "cgroup.subtree_control").write_text(f"{handed_down}\n")
+    return folder
+
+
 def test_version_2_is_used_where_controllers_can_be_had(tmp_path: Path) -> None:
-    own = tmp_path / "service"
-    own.mkdir()
-    (own / "cgroup.subtree_control").write_text("cpu memory pids\n")
+    own = group_2(tmp_path / "service", "cpu memory pids")
     found = find_cgroups(describe(tmp_path / "proc", "0::/outer/service\n", [mount_2(tmp_path, root="/outer")]))
     assert found
     assert found.name == "cgroup v2"
     assert found._parents == {"cpu": own, "memory": own, "pids": own}
+
+
+def test_version_2_is_used_beside_our_own_group_where_that_has_processes(tmp_path: Path) -> None:
+    around = group_2(tmp_path / "slice", "memory pids")
+    group_2(around / "service", "")
+    found = find_cgroups(describe(tmp_path / "proc", "0::/slice/service\n", [mount_2(tmp_path)]))
+    assert found
+    assert found._parents == {"memory": around, "pids": around}
 
 
 @pytest.mark.parametrize("cgroup", ["0::/elsewhere\n", "0::/\n"])
@@ -70,7 +83,7 @@ def test_without_controllers_there_are_none(tmp_path: Path, cgroup: str) -> None
 
 
 def test_version_2_without_the_memory_controller_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / "cgroup.subtree_control").write_text("cpu pids\n")
+    group_2(tmp_path, "cpu pids")
     assert find_cgroups(describe(tmp_path / "proc", "0::/\n", [mount_2(tmp_path)])) is None
 
 

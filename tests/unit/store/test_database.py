@@ -15,7 +15,7 @@ from bot.errors import ConfigurationError, StoreError
 from bot.store.database import MIGRATIONS, Database
 from bot.store.schema import VERSION, accounts, metadata
 from tests.databases import Databases, SqliteDatabases
-from tests.racing import race
+from tests.racing import meet, race
 
 PASSWORD = "hunter2"
 ACCOUNT = {"scope": "org", "key": "acme", "period": "", "cap": 0, "spent": 0, "reserved": 0}
@@ -39,6 +39,14 @@ def take_up(_number: int, url: str) -> bool:
     database.require_current()
     database.dispose()
     return True
+
+
+def open_new_files(_number: int, folder: str, files: int) -> None:
+    for file in range(files):
+        meet()
+        database = Database(f"sqlite:///{folder}/{file}.db")
+        assert not database.is_current()
+        database.dispose()
 
 
 def one_account(database: Database) -> None:
@@ -79,6 +87,9 @@ class TestTransactions:
             found = [tx.exec_driver_sql(f"PRAGMA {pragma}").scalar_one() for pragma in pragmas]
         assert found == ["wal", 2, 1, 30_000]
         database.dispose()
+
+    def test_several_processes_may_be_the_first_to_open_a_file(self, tmp_path: Path) -> None:
+        race(open_new_files, 6, str(tmp_path), 60)
 
     def test_an_exception_rolls_back(self, database: Database) -> None:
         with pytest.raises(IntegrityError), database.transaction() as tx:

@@ -1,0 +1,1 @@
+"""How fast Whimbrel is against plain git scripts, all-repos and the bare Claude Code binary: `make bench`."""
