@@ -64,14 +64,17 @@ def find_bwrap(candidates: Iterable[Path]) -> Bwrap:
     raise SandboxError("; ".join(refused) or "bubblewrap (bwrap) is missing", mend=_INSTALL)
 
 
-def options(command: SandboxCommand, bwrap: Bwrap, *, passwd: int, group: int, empty: int, status: int) -> list[str]:
-    """Bubblewrap's options for a command. The numbers are file descriptors: three files to read, one to write status to.
+def options(
+    command: SandboxCommand, bwrap: Bwrap, *, passwd: int, group: int, empty: int, seccomp: int | None, status: int
+) -> list[str]:
+    """Bubblewrap's options for a command. The numbers are file descriptors: files to read, and one to write status to.
 
     Raises SandboxError where a mount or an environment variable cannot be made.
     """
     result = [
         *_namespaces(bwrap),
         *("--json-status-fd", str(status)),
+        *(("--seccomp", str(seccomp)) if seccomp is not None else ()),
         *_system(passwd, group),
         *_temporary_folders(command.limits.memory_mb * MB),
         *("--bind", str(command.home), HOME, "--ro-bind-data", str(empty), f"{HOME}/.bashrc"),

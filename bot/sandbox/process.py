@@ -18,6 +18,7 @@ from bot.errors import SandboxError
 from bot.ports import SandboxCommand
 from bot.sandbox.arguments import GROUP, PASSWD, Bwrap, options
 from bot.sandbox.output import Output
+from bot.sandbox.seccomp import socket_filter
 
 KILLED = 128 + signal.SIGKILL
 
@@ -185,12 +186,15 @@ class SandboxProcess:
 def _spawn(bwrap: Bwrap, command: SandboxCommand) -> tuple[subprocess.Popen[bytes], int]:
     """The process, and where its status can be read. Nothing but the command itself is in its argv, nothing in its environ."""
     with ExitStack() as ours, ExitStack() as unless_started:
-        passwd, group, empty = (_memory_file(text, ours) for text in (PASSWD, GROUP, ""))
+        passwd, group, empty = (_memory_file(text, ours) for text in (PASSWD.encode(), GROUP.encode(), b""))
+        program = socket_filter()
+        seccomp = None if program is None else _memory_file(program, ours)
         status, status_writer = os.pipe()
         ours.callback(os.close, status_writer)
         unless_started.callback(os.close, status)
-        words = options(command, bwrap, passwd=passwd, group=group, empty=empty, status=status_writer)
-        arguments = _memory_file("\0".join(words), ours)
+        words = options(command, bwrap, passwd=passwd, group=group, empty=empty, seccomp=seccomp, status=status_writer)
+        arguments = _memory_file(os.fsencode("\0".join(words)), ours)
+        inherited = [fd for fd in (arguments, passwd, group, empty, seccomp, status_writer) if fd is not None]
         try:
             popen = subprocess.Popen(
                 [bwrap.path, "--args", str(arguments), "--", *_GATE, *command.argv],
@@ -200,7 +204,7 @@ def _spawn(bwrap: Bwrap, command: SandboxCommand) -> tuple[subprocess.Popen[byte
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=(arguments, passwd, group, empty, status_writer),
+                pass_fds=inherited,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
@@ -209,10 +213,10 @@ def _spawn(bwrap: Bwrap, command: SandboxCommand) -> tuple[subprocess.Popen[byte
         return popen, status
 
 
-def _memory_file(text: str, owner: ExitStack) -> int:
-    """A file descriptor to read `text` from: no temporary file to leave behind, no pipe to fill up."""
+def _memory_file(content: bytes, owner: ExitStack) -> int:
+    """A file descriptor to read `content` from: no temporary file to leave behind, no pipe to fill up."""
     fd = os.memfd_create("sandbox")
     owner.callback(os.close, fd)
-    os.write(fd, os.fsencode(text))
+    os.write(fd, content)
     os.lseek(fd, 0, os.SEEK_SET)
     return fd

@@ -216,6 +216,33 @@ def test_there_is_no_network(bench: Bench) -> None:
     assert [line.split(":")[0].strip() for line in bench.read("tail -n +3 /proc/net/dev")] == ["lo"]
 
 
+def test_only_socket_families_that_the_network_namespace_covers_exist(bench: Bench) -> None:
+    script = textwrap.dedent(
+        """
+        import ctypes, errno, os, socket
+        libc = ctypes.CDLL(None, use_errno=True)
+        for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK, socket.AF_VSOCK, socket.AF_ALG):
+            try:
+                socket.socket(family, socket.SOCK_SEQPACKET if family == socket.AF_ALG else socket.SOCK_STREAM if
+                              family != socket.AF_NETLINK else socket.SOCK_RAW).close()
+                print(family.name)
+            except OSError as error:
+                print(family.name, errno.errorcode[error.errno])
+        io_uring_setup = 425
+        print(libc.syscall(io_uring_setup, 8, ctypes.create_string_buffer(256)), errno.errorcode[ctypes.get_errno()])
+        """
+    )
+    assert bench.read('python3 -c "$1"', script) == [
+        "AF_UNIX",
+        "AF_INET",
+        "AF_INET6",
+        "AF_NETLINK",
+        "AF_VSOCK EAFNOSUPPORT",
+        "AF_ALG EAFNOSUPPORT",
+        "-1 ENOSYS",
+    ]
+
+
 def own_address() -> str:
     """Of an interface other than the loopback, where there is one."""
     found = [each.address for name, every in psutil.net_if_addrs().items() for each in every if each.family == socket.AF_INET]
