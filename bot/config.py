@@ -18,6 +18,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage
 
 from bot.clock import SystemClock
+from bot.domain.money import MicroUsd
 from bot.domain.policies import ClaudeStep, CommandStep, OrgPolicy, TemplateStep
 from bot.engines.claude_code import ClaudeEngine
 from bot.engines.command import CommandEngine
@@ -27,9 +28,10 @@ from bot.gateway.breaker import Breaker, MemoryCircuits, RedisCircuits, read_cir
 from bot.gateway.governor import Governor, shared_storage
 from bot.gateway.prices import load_prices
 from bot.gateway.server import Gateway
+from bot.gateway.step_cap import CappedMeter
 from bot.gateway.upstream import Upstream
 from bot.hosts.local import LocalHost
-from bot.ports import Engine, Host, StepContext
+from bot.ports import Engine, Host, Meter, StepContext
 from bot.queue.connection import connect_briefly
 from bot.queue.server import running_server
 from bot.rendering import Renderer
@@ -174,14 +176,7 @@ def _services(settings: Settings, database: Database) -> Services:
     def renderer(revision: str) -> Renderer:
         return Renderer([_templates_of(settings, database, revision)])
 
-    @contextmanager
-    def engines(run: Run, campaign: Campaign, accounts: Accounts) -> Iterator[Mapping[type, Engine]]:
-        alerts = Alerts(run, campaign.org_policy.quota.alert_at, read_audit_key(settings), clock)
-
-        def previous(file: str) -> bytes | None:
-            with database.reading() as tx:
-                return records.rendering(tx, (run.org, campaign.policy.name, run.repository.name, file))
-
+    def claude(org: OrgPolicy, meter: Meter, templates: Renderer) -> Engine:
         def open_gateway(models: frozenset[str], context: StepContext) -> contextlib.AbstractContextManager[Gateway]:
             if not settings.api_key:
                 raise ConfigurationError("there is no key for the model", mend="set ANTHROPIC_API_KEY for the worker")
@@ -189,11 +184,19 @@ def _services(settings: Settings, database: Database) -> Services:
                 socket_path=context.workspace.scratch.parent / "api" / "api.sock",
                 upstream=Upstream(settings.upstream, settings.api_key),
                 models=models,
-                meter=LedgerMeter(database, accounts, clock, alerts),
+                meter=CappedMeter(meter, MicroUsd(context.usd_cap_micro)),
                 prices=load_prices(settings.prices),
-                governor=_governor(settings, campaign.org_policy, context.remaining_seconds()),
+                governor=_governor(settings, org, context.remaining_seconds()),
                 on_request=context.emit,
             )
+
+        return ClaudeEngine(sandbox, templates, open_gateway, claude_binary(), secrets=_known_secrets(settings))
+
+    @contextmanager
+    def engines(run: Run, campaign: Campaign, accounts: Accounts) -> Iterator[Mapping[type, Engine]]:
+        def previous(file: str) -> bytes | None:
+            with database.reading() as tx:
+                return records.rendering(tx, (run.org, campaign.policy.name, run.repository.name, file))
 
         templates = renderer(campaign.revision)
         made: dict[type, Engine] = {
@@ -201,8 +204,9 @@ def _services(settings: Settings, database: Database) -> Services:
             TemplateStep: TemplateEngine(templates, previous),
         }
         if campaign.policy.uses_model:
-            secrets = _known_secrets(settings)
-            made[ClaudeStep] = ClaudeEngine(sandbox, templates, open_gateway, claude_binary(), secrets=secrets)
+            org = campaign.org_policy
+            alerts = Alerts(run.org, run.attempt_key, org.quota.alert_at, read_audit_key(settings), clock, run)
+            made[ClaudeStep] = claude(org, LedgerMeter(database, accounts, clock, alerts), templates)
         yield made
 
     return Services(
@@ -214,6 +218,7 @@ def _services(settings: Settings, database: Database) -> Services:
         host=host_of,
         renderer=renderer,
         engines=engines,
+        claude=claude,
     )
 
 

@@ -3,7 +3,7 @@
     WhimbrelError                 code, retryable, retry_after (seconds), mend (what to do, in words)
     ├── UsageError                a wrong flag or argument                                    exit 2
     │   └── PolicyError           a policy, with file, line and the nearest right name        exit 2
-    ├── QuotaRefused              an org, campaign or attempt cap would be passed             exit 3
+    ├── QuotaRefused              a cap (org, campaign, attempt, step) would be passed        exit 3
     ├── ConfigurationError        something the operator must set up (a key, a binary)        exit 2
     ├── StoreError                the database cannot be used as it is
     │   └── FenceLost             the run went on without us: stop, write nothing more
@@ -66,7 +66,7 @@ class PolicyError(UsageError):
 
 
 class QuotaRefused(WhimbrelError):
-    """A reservation that would pass a cap. `scope` is org, campaign or attempt; the message has the figures."""
+    """A reservation that would pass a cap. `scope` is org, campaign, exec, attempt or step; the message has the figures."""
 
     code = "quota"
 

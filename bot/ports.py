@@ -200,7 +200,8 @@ class StepContext:
 
     `variables` are the values templates see; `remaining_seconds` is the wall clock left to the attempt;
     `artifact` stores a file for the record (kind, bytes); `rendered` tells what a template gave for a path, before anything
-    local was merged into it: it is what the next three-way merge starts from.
+    local was merged into it: it is what the next three-way merge starts from; `output` tells the structured result of the step
+    of that name, which the templates of later steps see.
     """
 
     workspace: Workspace
@@ -211,6 +212,7 @@ class StepContext:
     emit: Emit
     artifact: Callable[[str, bytes], None]
     rendered: Callable[[str, bytes], None]
+    output: Callable[[str, Any], None]
     cancelled: Callable[[], bool]
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.domain.policies import OrgPolicy
-from bot.ports import Clock, Engine, Host, Sandbox
+from bot.ports import Clock, Engine, Host, Meter, Sandbox
 from bot.rendering import Renderer
 from bot.store.audit import AuditKey
 from bot.store.campaigns import Campaign
@@ -25,7 +25,8 @@ class Services:
     """Shared by every use-case; holds no state of a run.
 
     `home` is WHIMBREL_HOME. `engines` makes, for one attempt, the engine of each type of step; its requests to a model are
-    charged to the given accounts. `renderer` reads the templates as they were when the revision was saved.
+    charged to the given accounts. `claude` makes the one for Claude steps alone: with this meter, and these templates.
+    `renderer` reads the templates as they were when the revision was saved.
     """
 
     home: Path
@@ -36,6 +37,7 @@ class Services:
     host: Callable[[OrgPolicy], Host]
     renderer: Callable[[str], Renderer]
     engines: Callable[[Run, Campaign, Accounts], AbstractContextManager[Mapping[type, Engine]]]
+    claude: Callable[[OrgPolicy, Meter, Renderer], Engine]
 
     @property
     def mirrors(self) -> Path:
@@ -44,6 +46,10 @@ class Services:
     @property
     def attempts(self) -> Path:
         return self.home / "attempts"
+
+    @property
+    def execs(self) -> Path:
+        return self.home / "execs"
 
     @property
     def artifacts(self) -> Path:

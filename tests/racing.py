@@ -12,7 +12,7 @@ import multiprocessing
 import subprocess
 import sys
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,9 @@ def main() -> None:
     together = forking.Barrier(processes)
     with ProcessPoolExecutor(processes, mp_context=forking, initializer=_remember, initargs=(together,)) as pool:
         contenders = [pool.submit(_contend, contender, number, arguments) for number in range(processes)]
-        results = [each.result() for each in contenders]
+        for ended in as_completed(contenders):
+            ended.result()
+    results = [each.result() for each in contenders]
     sys.stdout.write(json.dumps(results))
 
 
@@ -70,4 +72,9 @@ def _remember(together: Barrier) -> None:
 
 def _contend(contender: Callable[..., Any], number: int, arguments: list[Any]) -> Any:
     meet()
-    return contender(number, *arguments)
+    try:
+        return contender(number, *arguments)
+    except BaseException:
+        # The others may wait for this one.
+        _together.abort()
+        raise

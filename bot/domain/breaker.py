@@ -47,7 +47,7 @@ class Circuit:
             case CircuitState.CLOSED:
                 return f"the API asks to hold back ({self.reason})" if now < self.hold_until else ""
             case CircuitState.OPEN:
-                return f"the circuit breaker is open after {self.failures} failures in a row, the last one: {self.reason}"
+                return f"the circuit breaker is open, failures in a row: {self.failures}, the last one: {self.reason}"
             case CircuitState.HALF_OPEN:
                 return f"the circuit breaker is half-open: one request at a time tries whether the API is back ({self.reason})"
 

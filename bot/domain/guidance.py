@@ -33,7 +33,7 @@ def check_skills(paths: Iterable[str]) -> None:
 
 
 def check_subagents(files: Mapping[str, str]) -> None:
-    """Raises ValueError unless each Markdown file, by its path below a folder, is a subagent: Claude Code skips what is none."""
+    """Raises ValueError unless each Markdown file, by its path below a folder, is a subagent: Claude Code skips others."""
     agents = {path: text for path, text in files.items() if path.endswith(".md")}
     if not agents:
         raise ValueError("there is no subagent in it: a subagent is a file NAME.md")
@@ -47,18 +47,15 @@ def check_subagents(files: Mapping[str, str]) -> None:
 def read_schema(text: str) -> dict[str, Any]:
     """The schema in a file's text. Raises ValueError, with the line for what is no JSON."""
     try:
-        schema = json.loads(text)
+        return check_schema(json.loads(text))
     except json.JSONDecodeError as error:
         raise ValueError(f"line {error.lineno} is no JSON: {error.msg}") from error
-    if not isinstance(schema, dict):
-        raise ValueError("a JSON Schema is an object")
-    return check_schema(schema)
 
 
-def check_schema(schema: dict[str, Any]) -> dict[str, Any]:
+def check_schema(schema: Any) -> dict[str, Any]:
     """The schema itself. Raises ValueError for one that cannot be used."""
-    if schema.get("$schema", DRAFT) != DRAFT:
-        raise ValueError(f"`$schema` must be {DRAFT}, or left out: Claude Code reads no other")
+    if not isinstance(schema, dict) or schema.get("$schema", DRAFT) != DRAFT:
+        raise ValueError(f"it must be an object, and its `$schema` {DRAFT} or left out: Claude Code reads no other")
     try:
         Draft7Validator.check_schema(schema)
     except SchemaError as error:

@@ -1,4 +1,4 @@
-"""The arithmetic of an account: an org's month, a campaign, an attempt."""
+"""The arithmetic of an account: an org's month, a campaign, an attempt, a step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Account:
 
     @property
     def name(self) -> str:
-        return f"{self.scope} {self.key}" + (f" ({self.period})" if self.period else "")
+        return " ".join(part for part in (self.scope, self.key, self.period and f"({self.period})") if part)
 
     def refusal(self, asked: MicroUsd) -> str:
         """Why `asked` is refused, with all the figures."""

@@ -3,67 +3,32 @@
 The sandbox is the wall, not Claude Code's own permissions: it runs with `bypassPermissions`, because `acceptEdits` silently
 refuses what many migrations must write (.pre-commit-config.yaml, .npmrc, .husky, .gitmodules, .claude/*), and asking is
 impossible where nobody answers. What the repository brings along is guidance only: CLAUDE.md reaches the prompt; its settings,
-hooks, MCP servers, skills and commands are never loaded. All requests to a model leave through the gateway's socket.
+hooks, MCP servers, skills, subagents and commands are never loaded. All requests to a model leave through the gateway's socket.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bot.domain.money import MicroUsd, decimal_usd, dollars
+from bot.domain.guidance import Schema, mismatch, read_schema
+from bot.domain.money import MicroUsd, dollars, micro_usd
 from bot.domain.policies import ClaudeStep, Step
 from bot.domain.redaction import one_line, redact
+from bot.engines.claude_arguments import BINARY, SOCKET_DIR, arguments, environment
 from bot.engines.claude_events import EventReader, Result
-from bot.errors import AgentFailed, LimitReached, QuotaRefused
+from bot.engines.claude_guidance import guidance
+from bot.errors import AgentFailed, LimitReached, PolicyError, QuotaRefused
 from bot.ports import GatewayHandle, Mount, OpenGateway, Sandbox, SandboxCommand, SandboxEnd, SandboxResult, StepContext
 from bot.rendering import Renderer
 
 IDLE_SECONDS = 600.0
 """Longer than the longest silence that is no fault: one request (5 minutes) or one Bash command (5 minutes)."""
-
-MAX_OUTPUT_TOKENS = 16_000
-"""Of one answer, thinking included. The gateway reserves all of it before each request: a higher figure refuses earlier."""
-
-_BINARY = "/opt/claude"
-_SOCKET_DIR = "/run/api"
-_WORKSPACE = "/workspace"
-_SYSTEM_NOTE = (
-    f"You work unattended: nobody answers questions. You are in a sandbox without any network, so nothing can be installed or "
-    f"downloaded. Change files below {_WORKSPACE} only; there is no git repository, and committing is done for you. "
-    f"End with a summary of what you changed, in a few sentences."
-)
-_ENVIRONMENT = {
-    "ANTHROPIC_UNIX_SOCKET": f"{_SOCKET_DIR}/api.sock",
-    "ANTHROPIC_BASE_URL": "http://localhost",
-    "ANTHROPIC_API_KEY": "placeholder",
-    "API_TIMEOUT_MS": "300000",
-    "BASH_DEFAULT_TIMEOUT_MS": "120000",
-    "BASH_MAX_TIMEOUT_MS": "300000",
-    "CLAUDE_CODE_ADDITIONAL_DIRECTORIES_CLAUDE_MD": "1",
-    "CLAUDE_CODE_DISABLE_AUTO_MEMORY": "1",
-    "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
-    "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-    "CLAUDE_CODE_MAX_OUTPUT_TOKENS": str(MAX_OUTPUT_TOKENS),
-    "CLAUDE_CODE_MAX_RETRIES": "3",
-    "DISABLE_AUTOUPDATER": "1",
-    "DISABLE_ERROR_REPORTING": "1",
-    "DISABLE_TELEMETRY": "1",
-    # Without it the binary refuses bypassPermissions to uid 0, which a sandbox without a user namespace has.
-    "IS_SANDBOX": "1",
-}
-_MODEL_VARIABLES = (
-    "ANTHROPIC_MODEL",
-    "ANTHROPIC_SMALL_FAST_MODEL",
-    "ANTHROPIC_DEFAULT_FABLE_MODEL",
-    "ANTHROPIC_DEFAULT_HAIKU_MODEL",
-    "ANTHROPIC_DEFAULT_OPUS_MODEL",
-    "ANTHROPIC_DEFAULT_SONNET_MODEL",
-    "CLAUDE_CODE_SUBAGENT_MODEL",
-)
 
 
 class ClaudeEngine:
@@ -75,7 +40,7 @@ class ClaudeEngine:
     def __init__(
         self,
         sandbox: Sandbox,
-        renderer: Renderer,
+        templates: Renderer,
         open_gateway: OpenGateway,
         binary: Path,
         *,
@@ -83,61 +48,78 @@ class ClaudeEngine:
         idle_seconds: float = IDLE_SECONDS,
     ):
         self._sandbox = sandbox
-        self._renderer = renderer
+        self._templates = templates
         self._open_gateway = open_gateway
         self._binary = binary
         self._secrets = tuple(secrets)
         self._idle_seconds = idle_seconds
 
     def apply(self, step: Step, context: StepContext) -> None:
-        """Let Claude Code change the workspace; its transcript becomes the artifact `transcript`.
+        """Let Claude Code change the workspace.
+
+        Its transcript becomes the artifact `transcript`; its last words become the artifact `answer`, or its structured result
+        the artifact `output` (JSON).
 
         Raises QuotaRefused where the gateway refused a request, LimitReached where the sandbox ended it, AgentFailed for every
-        other end than a result event without an error (retryable where the API was the cause and may recover).
+        other end than a result event without an error (retryable where the API was the cause and may recover), and for a
+        result that `output_schema` does not admit.
         """
         assert isinstance(step, ClaudeStep), "each type of step has its own engine"
+        schema, context = self._schema(step), _tightened(step, context)
         prompt = self._prompt(step, context.variables)
         reader = EventReader(context.emit, secrets=self._secrets)
         reader.record({"type": "prompt", "model": step.model, "text": prompt})
         context.emit(f"Claude Code starts with {step.model}", model=step.model, prompt_sha256=_sha256(prompt))
-        with self._open_gateway(frozenset({step.model}), context) as gateway:
+        given = guidance(step, self._templates, context.workspace.scratch.parent)
+        with given as mounts, self._open_gateway(frozenset({step.model}), context) as gateway:
+            command = self._command(step, context, prompt, schema, (*mounts, Mount(gateway.socket_dir, SOCKET_DIR)))
             try:
-                ended = self._run(prompt, step, context, gateway, reader)
+                ended = self._run(command, context, gateway, reader)
             finally:
                 context.artifact("transcript", reader.transcript)
         _tell_end(gateway, reader.result, context)
-        _raise_unless_done(step, gateway, ended, reader.result, self._secrets)
+        _keep(step, schema, _done(step, gateway, ended, reader.result, self._secrets), context)
 
-    def _run(
-        self, prompt: str, step: ClaudeStep, context: StepContext, gateway: GatewayHandle, reader: EventReader
-    ) -> SandboxResult:
-        command = SandboxCommand(
-            argv=_arguments(step, context.usd_cap_micro),
-            workspace=context.workspace.tree,
-            home=context.workspace.home,
-            limits=context.limits,
-            environment={**_ENVIRONMENT, **dict.fromkeys(_MODEL_VARIABLES, step.model)},
-            mounts=(Mount(self._binary, _BINARY), Mount(gateway.socket_dir, _SOCKET_DIR)),
-            stdin=prompt.encode(),
-            timeout_seconds=context.remaining_seconds(),
-            idle_seconds=self._idle_seconds,
-        )
+    def _run(self, command: SandboxCommand, context: StepContext, gateway: GatewayHandle, reader: EventReader) -> SandboxResult:
         # After a refusal nothing more can be spent: without this, the binary would ask again several times.
         return self._sandbox.run(
             command, on_line=reader.feed, cancelled=lambda: gateway.refusal is not None or context.cancelled()
         )
 
+    def _command(
+        self, step: ClaudeStep, context: StepContext, prompt: str, schema: Schema | None, mounts: Sequence[Mount]
+    ) -> SandboxCommand:
+        return SandboxCommand(
+            argv=arguments(step, MicroUsd(context.usd_cap_micro), schema),
+            workspace=context.workspace.tree,
+            home=context.workspace.home,
+            limits=context.limits,
+            environment=environment(step),
+            mounts=(Mount(self._binary, BINARY), *mounts),
+            stdin=prompt.encode(),
+            timeout_seconds=context.remaining_seconds(),
+            idle_seconds=self._idle_seconds,
+        )
+
+    def _schema(self, step: ClaudeStep) -> Schema | None:
+        if not isinstance(step.output_schema, str):
+            return step.output_schema
+        try:
+            return read_schema(self._templates.source(step.output_schema))
+        except ValueError as error:
+            raise PolicyError(str(error), place=step.output_schema) from error
+
     def _prompt(self, step: ClaudeStep, variables: Mapping[str, Any]) -> str:
         asked = (
-            self._renderer.render(step.claude, variables)
+            self._templates.render(step.claude, variables)
             if step.claude
-            else self._renderer.render_text(step.prompt or "", variables)
+            else self._templates.render_text(step.prompt or "", variables)
         )
         parts = [asked.strip()]
         if step.files:
             parts.append("Look at these files first:\n" + "\n".join(f"- {path}" for path in step.files))
         if step.template and step.to:
-            parts.append(follow_template(step.to, self._renderer.render(step.template, variables)))
+            parts.append(follow_template(step.to, self._templates.render(step.template, variables)))
         return "\n\n".join(parts) + "\n"
 
 
@@ -152,24 +134,13 @@ def follow_template(path: str, template: str) -> str:
     )
 
 
-def _arguments(step: ClaudeStep, cap: int) -> list[str]:
-    return [
-        _BINARY,
-        "-p",
-        *("--output-format", "stream-json", "--verbose"),
-        *("--model", step.model),
-        *("--max-turns", str(step.max_turns)),
-        # Only a second belt: it is the binary's own count, and it is passed by up to one request.
-        *("--max-budget-usd", decimal_usd(MicroUsd(max(cap, 1)))),
-        *("--setting-sources", ""),
-        "--strict-mcp-config",
-        "--disable-slash-commands",
-        "--no-session-persistence",
-        *("--add-dir", _WORKSPACE),
-        *("--tools", ",".join(step.tools)),
-        *("--permission-mode", "bypassPermissions"),
-        *("--append-system-prompt", _SYSTEM_NOTE),
-    ]
+def _tightened(step: ClaudeStep, context: StepContext) -> StepContext:
+    """With the step's own limits, where they are narrower than the attempt's."""
+    cap, remaining = context.usd_cap_micro, context.remaining_seconds
+    if step.max_usd is not None:
+        cap = min(cap, micro_usd(step.max_usd))
+    seconds = step.timeout_minutes * 60 if step.timeout_minutes is not None else float("inf")
+    return replace(context, usd_cap_micro=cap, remaining_seconds=lambda: min(remaining(), seconds))
 
 
 def _tell_end(gateway: GatewayHandle, result: Result | None, context: StepContext) -> None:
@@ -184,9 +155,10 @@ def _tell_end(gateway: GatewayHandle, result: Result | None, context: StepContex
     )
 
 
-def _raise_unless_done(
+def _done(
     step: ClaudeStep, gateway: GatewayHandle, ended: SandboxResult, result: Result | None, secrets: tuple[str, ...]
-) -> None:
+) -> Result:
+    """The result of a session that came to its end. Raises what kept it from that."""
     if gateway.refusal is not None:
         raise gateway.refusal
     if ended.ended_by is not SandboxEnd.EXIT:
@@ -196,6 +168,7 @@ def _raise_unless_done(
         raise AgentFailed(f"Claude Code ended with status {ended.exit_status} and no result: {tail or 'it said nothing'}")
     if result.is_error:
         raise _failure(step, gateway, result)
+    return result
 
 
 def _failure(step: ClaudeStep, gateway: GatewayHandle, result: Result) -> AgentFailed | QuotaRefused:
@@ -210,6 +183,20 @@ def _failure(step: ClaudeStep, gateway: GatewayHandle, result: Result) -> AgentF
         status = f"status {result.status}" if result.status else "no answer"
         return AgentFailed(f"the API could not be used ({status}){said}", retryable=_may_recover(result.status))
     return AgentFailed(f"Claude Code ended with an error ({result.subtype or 'unnamed'}){said}")
+
+
+def _keep(step: ClaudeStep, schema: Schema | None, result: Result, context: StepContext) -> None:
+    if schema is None:
+        context.artifact("answer", result.answer.encode())
+        return
+    if result.output is None:
+        said = f"; it said: {result.text}" if result.text else ""
+        raise AgentFailed(f"Claude Code ended without the result that `output_schema` asks for{said}")
+    if problem := mismatch(schema, result.output):
+        raise AgentFailed(f"the result does not fit `output_schema`: {problem}")
+    context.artifact("output", json.dumps(result.output, indent=2, ensure_ascii=False).encode())
+    if step.name:
+        context.output(step.name, result.output)
 
 
 def _may_recover(status: int | None) -> bool:

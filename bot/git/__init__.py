@@ -6,13 +6,15 @@ Nothing that a repository or an agent wrote is run here: no hook, filter, fsmoni
 from bot.git.applying import apply_changeset
 from bot.git.checkouts import Snapshot, checkout
 from bot.git.collecting import Ceilings, collect
-from bot.git.commits import CommitInfo, Signature, changed_lines, commits_between, diff, read_blob, write_commit
+from bot.git.commits import CommitInfo, Signature, changed_lines, commits_between, diff, read_blob, same_at, write_commit
 from bot.git.files import read_file, write_file
+from bot.git.importing import Imported, import_folder
 from bot.git.mirrors import Mirror
 
 __all__ = [
     "Ceilings",
     "CommitInfo",
+    "Imported",
     "Mirror",
     "Signature",
     "Snapshot",
@@ -22,8 +24,10 @@ __all__ = [
     "collect",
     "commits_between",
     "diff",
+    "import_folder",
     "read_blob",
     "read_file",
+    "same_at",
     "write_commit",
     "write_file",
 ]

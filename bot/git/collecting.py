@@ -74,7 +74,7 @@ def collect(
         if len(changes) > ceilings.files or total > ceilings.total_mb * _MB:
             raise ChangeRefused([f"the change is too large: more than {ceilings.files} files or {ceilings.total_mb} MB"])
     if reasons:
-        raise ChangeRefused(_told(reasons))
+        raise ChangeRefused(told(reasons))
     return Changeset(base, tuple(changes))
 
 
@@ -88,11 +88,11 @@ def _walk(tree: Path, reasons: list[str]) -> dict[str, Stamp]:
             for entry in entries:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if is_dot_git(entry.name):
-                    reasons.append(f"{_shown(path)} is, or could be taken for, git's own folder")
+                    reasons.append(f"{shown(path)} is, or could be taken for, git's own folder")
                 elif not entry.is_dir(follow_symlinks=False):
                     found[path] = Stamp.of(entry.stat(follow_symlinks=False))
                 elif path.count("/") >= MAX_DEPTH:
-                    reasons.append(f"{_shown(path[:60])}... is nested deeper than {MAX_DEPTH} folders")
+                    reasons.append(f"{shown(path[:60])}... is nested deeper than {MAX_DEPTH} folders")
                 else:
                     folders.append(path)
     return found
@@ -119,17 +119,17 @@ class _Rules:
         if stamp is None:
             mode, content = (known.mode if known else FileMode.REGULAR), None
         else:
-            mode = _mode(path, stamp)
+            mode = file_mode(path, stamp)
             content = self._read(path, mode)
             if known is not None and known.mode is mode and pygit2.hash(content) == known.blob:
                 return None
             if len(content) > self.file_bytes:
                 raise ChangeRefused(
-                    [f"{_shown(path)} has {stamp.size / _MB:.1f} MB, at most {self.file_bytes // _MB} are allowed"]
+                    [f"{shown(path)} has {stamp.size / _MB:.1f} MB, at most {self.file_bytes // _MB} are allowed"]
                 )
         self._check_place(path)
         if mode is FileMode.LINK and content is not None:
-            _check_link(path, os.fsdecode(content))
+            check_link(path, os.fsdecode(content))
         return FileChange(path, mode, content)
 
     def _read(self, path: str, mode: FileMode) -> bytes:
@@ -143,35 +143,40 @@ class _Rules:
                 return file.read(limit + 1)
 
     def _check_place(self, path: str) -> None:
-        try:
-            os.fsencode(path).decode()
-        except UnicodeDecodeError:
-            raise ChangeRefused([f"the name {_shown(path)} is not UTF-8"]) from None
-        if _CONTROL.search(path):  # it could hide from a pattern, or play tricks on a terminal
-            raise ChangeRefused([f"the name {_shown(path)} has a control character in it"])
+        check_name(path)
         for submodule in self.snapshot.submodules:
             if path == submodule or path.startswith(f"{submodule}/") or submodule.startswith(f"{path}/"):
-                raise ChangeRefused([f"{_shown(path)} is in the place of the submodule {_shown(submodule)}"])
+                raise ChangeRefused([f"{shown(path)} is in the place of the submodule {shown(submodule)}"])
         if not self.allowed.match_file(path):
-            raise ChangeRefused([f"{_shown(path)} is not among the paths that the policy may change"])
+            raise ChangeRefused([f"{shown(path)} is not among the paths that the policy may change"])
 
 
-def _mode(path: str, stamp: Stamp) -> FileMode:
+def file_mode(path: str, stamp: Stamp) -> FileMode:
     if stat.S_ISLNK(stamp.mode):
         return FileMode.LINK
     if not stat.S_ISREG(stamp.mode):
-        raise ChangeRefused([f"{_shown(path)} is a device, a pipe or a socket"])
+        raise ChangeRefused([f"{shown(path)} is a device, a pipe or a socket"])
     return FileMode.EXECUTABLE if stamp.mode & stat.S_IXUSR else FileMode.REGULAR
 
 
-def _check_link(path: str, target: str) -> None:
+def check_name(path: str) -> None:
+    """Raises ChangeRefused for a path that not everybody could read."""
+    try:
+        os.fsencode(path).decode()
+    except UnicodeDecodeError:
+        raise ChangeRefused([f"the name {shown(path)} is not UTF-8"]) from None
+    if _CONTROL.search(path):  # it could hide from a pattern, or play tricks on a terminal
+        raise ChangeRefused([f"the name {shown(path)} has a control character in it"])
+
+
+def check_link(path: str, target: str) -> None:
     """A new link may climb as far as the tree's root, and only at its start: a `..` behind a name may climb out of a link."""
     parts = [part for part in target.split("/") if part not in ("", ".")]
     climbs = next((position for position, part in enumerate(parts) if part != ".."), len(parts))
     if target.startswith("/") or climbs > path.count("/") or ".." in parts[climbs:]:
-        raise ChangeRefused([f"the link {_shown(path)} points out of the repository: {_shown(target)}"])
+        raise ChangeRefused([f"the link {shown(path)} points out of the repository: {shown(target)}"])
     if any(map(is_dot_git, parts)):
-        raise ChangeRefused([f"the link {_shown(path)} points into git's own folder: {_shown(target)}"])
+        raise ChangeRefused([f"the link {shown(path)} points into git's own folder: {shown(target)}"])
 
 
 def _patterns(paths: Sequence[str]) -> pathspec.PathSpec[pathspec.Pattern]:
@@ -181,11 +186,11 @@ def _patterns(paths: Sequence[str]) -> pathspec.PathSpec[pathspec.Pattern]:
         raise ChangeRefused([f"the paths that may be changed cannot be read: {error}"]) from error
 
 
-def _told(reasons: Sequence[str]) -> list[str]:
+def told(reasons: Sequence[str]) -> list[str]:
     rest = len(reasons) - REASONS_TOLD
     return [*reasons[:REASONS_TOLD], *([f"and {rest} more"] if rest > 0 else [])]
 
 
-def _shown(path: str) -> str:
+def shown(path: str) -> str:
     """Quoted, with every control character and undecodable byte escaped."""
     return ascii(path) if not path.isprintable() else repr(path)

@@ -79,6 +79,20 @@ def blob_at(tree: pygit2.Tree, path: str) -> bytes | None:
     return found.data
 
 
+def same_at(mirror: Mirror, one: str, other: str, path: str) -> bool:
+    """Is the same file, link or nothing at `path` in both commits?"""
+    left, right = (_find_entry(mirror.read(mirror.commit(each).tree_id, pygit2.Tree), path) for each in (one, other))
+    return left == right
+
+
+def _find_entry(tree: pygit2.Tree, path: str) -> tuple[pygit2.Oid, int] | None:
+    try:
+        found = tree[path]
+    except KeyError:
+        return None
+    return found.id, found.filemode
+
+
 def diff(mirror: Mirror, base: str, commit: str) -> str:
     """The unified diff, renames found, binary files named only. Bytes that are no UTF-8 are surrogates."""
     return b"".join(patch.data for patch in _diff(mirror, base, commit) if patch is not None).decode("utf-8", "surrogateescape")

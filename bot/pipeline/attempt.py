@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from bot.domain.changesets import Changeset
 from bot.domain.policies import ClaudeStep, CommandStep, RepositoryPolicy, Step, TemplateStep
@@ -38,6 +40,14 @@ class Base:
     branch_head: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the steps told besides the change: what templates rendered, by path, and the results of Claude steps, by name."""
+
+    renderings: dict[str, bytes] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+
 def attempt(services: Services, assignment: Assignment, accounts: Accounts, recorder: Recorder, lease: Lease) -> Ended:
     """Make the change, prove it, publish it. Raises WhimbrelError; what it reserved is settled or still in the ledger."""
     base = fetch(services, assignment, recorder)
@@ -60,15 +70,15 @@ def change(
     stop: Deadline,
 ) -> Ended:
     snapshot = checkout(base.mirror, base.commit, place.tree)
-    renderings = apply_steps(services, assignment, accounts, base, place, recorder, stop)
+    made = apply_steps(services, assignment, accounts, base, place, recorder, stop)
     changeset = collect_changes(assignment, base, place, snapshot, recorder)
     if not changeset:
-        keep_renderings(services, assignment, renderings)
+        keep_renderings(services, assignment, made.renderings)
         return Ended(Outcome.NO_CHANGE, "nothing to change: the repository already is as the policy wants it")
     verdict = check(services, assignment, base, changeset, recorder, stop)
-    ended = propose(services, assignment, base, changeset, verdict, recorder)
+    ended = propose(services, assignment, base, changeset, verdict, made.outputs, recorder)
     if ended.outcome is Outcome.PUBLISHED:
-        keep_renderings(services, assignment, renderings)
+        keep_renderings(services, assignment, made.renderings)
     return ended
 
 
@@ -138,19 +148,20 @@ def apply_steps(
     place: Workspace,
     recorder: Recorder,
     stop: Deadline,
-) -> dict[str, bytes]:
-    """Run every step in its order; return what the templates rendered, by path."""
+) -> Made:
+    """Run every step in its order."""
     recorder.enter(Stage.STEPS, f"{len(assignment.policy.steps)} steps to make on {base.commit[:12]}")
-    renderings: dict[str, bytes] = {}
+    made = Made()
     context = StepContext(
         workspace=place,
-        variables=assignment.variables(base.commit),
+        variables={**assignment.variables(base.commit), "outputs": made.outputs},
         limits=assignment.policy.limits,
         usd_cap_micro=assignment.policy.budget.attempt,
         remaining_seconds=stop.remaining_seconds,
         emit=recorder.emit,
         artifact=recorder.artifact,
-        rendered=renderings.__setitem__,
+        rendered=made.renderings.__setitem__,
+        output=made.outputs.__setitem__,
         cancelled=stop.cancelled,
     )
     with services.engines(assignment.run, assignment.campaign, accounts) as engines:
@@ -159,7 +170,7 @@ def apply_steps(
             recorder.emit(describe(step))
             engines[type(step)].apply(step, context)
     stop.require()
-    return renderings
+    return made
 
 
 def describe(step: Step) -> str:
@@ -203,11 +214,18 @@ def check(
 
 
 def propose(
-    services: Services, assignment: Assignment, base: Base, changeset: Changeset, verdict: Verdict, recorder: Recorder
+    services: Services,
+    assignment: Assignment,
+    base: Base,
+    changeset: Changeset,
+    verdict: Verdict,
+    outputs: Mapping[str, Any],
+    recorder: Recorder,
 ) -> Ended:
     """Publish what passed; a change that did not pass, and a preview's, is kept as a diff only."""
     renderer = services.renderer(assignment.campaign.revision)
-    proposal = Proposal(changeset, verdict, assignment.variables(base.commit), base.branch, base.branch_head)
+    variables = {**assignment.variables(base.commit), "outputs": outputs}
+    proposal = Proposal(changeset, verdict, variables, base.branch, base.branch_head)
     commit = prepare_commit(services, assignment, proposal, base.mirror, renderer)
     recorder.artifact("diff", diff(base.mirror, base.commit, commit).encode("utf-8", "surrogateescape"))
     if not verdict.passed:

@@ -6,13 +6,15 @@ import contextlib
 
 from bot.domain.states import RunState
 from bot.errors import NotFound
+from bot.pipeline.oneshot_folders import clear_dead
 from bot.pipeline.workspaces import discard
 from bot.services import Services
 from bot.store import runs
 
 
 def discard_leftovers(services: Services) -> None:
-    """Remove the folders of attempts that nobody works on any more; what cannot be removed now stays until the next time."""
+    """Remove the folders of attempts and headless runs that nobody works on any more; what cannot be removed now stays until the next time."""
+    clear_dead(services)
     if not services.attempts.is_dir():
         return
     for folder in sorted(services.attempts.iterdir()):

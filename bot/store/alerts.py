@@ -18,12 +18,17 @@ from bot.store.runs import Run
 
 @dataclass(frozen=True, slots=True)
 class Alerts:
-    """Of one run's requests: `alert_at` is the share (0 to 1) of a cap from which its account is told of."""
+    """Of one attempt's requests: `alert_at` is the share (0 to 1) of a cap from which its account is told of.
 
-    run: Run
+    An attempt of no run (`whimbrel exec`) has no timeline.
+    """
+
+    org: str
+    attempt: str
     alert_at: float
     key: AuditKey
     clock: Clock
+    run: Run | None = None
 
     def __call__(self, tx: Connection, charged: Accounts) -> None:
         """In the transaction that has reserved or settled: whoever crosses the line tells of it, or nothing has happened."""
@@ -40,9 +45,11 @@ class Alerts:
             "reserved_usd": decimal_usd(account.reserved),
         }
         audit.append(
-            tx, self.key, self.clock, org=self.run.org, actor="whimbrel", action="budget.alert", subject=account.key,
-            reason=reason, details=figures | {"attempt": self.run.attempt_key},
+            tx, self.key, self.clock, org=self.org, actor="whimbrel", action="budget.alert", subject=account.key,
+            reason=reason, details=figures | {"attempt": self.attempt},
         )  # fmt: skip
+        if self.run is None:
+            return
         records.add_entry(
             tx, self.run.id, self.run.fence, at=self.clock.now(), stage=Stage.STEPS, message=reason,
             data=figures | {"event": "budget_alert"},

@@ -6,109 +6,24 @@ import json
 import os
 import socket
 import stat
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-import claude_agent_sdk
 import httpx
 import pytest
 from limits.storage import MemoryStorage
 
-from bot.domain.prices import CacheWrites, cost, worst_case
+from bot.domain.prices import CacheWrites, worst_case
 from bot.domain.usage import Usage
 from bot.errors import StoreError
 from bot.gateway.governor import Governor, shared_storage
-from bot.gateway.prices import load_prices
 from bot.gateway.server import Gateway
 from bot.gateway.upstream import Upstream
+from tests.fakes.bench import COST, HELLO, KEY, MODEL, PRICE, PRICES, STREAM, Bench, Open, claude
 from tests.fakes.meter import FakeMeter
 from tests.fakes.upstream import USAGE, FakeUpstream, Wire, error, held, message, raw, torn
-
-KEY = "sk-ant-the-real-one"
-MODEL = "claude-sonnet-4-5"
-PRICES = load_prices()
-PRICE = PRICES.models[MODEL]
-HELLO: dict[str, Any] = {"model": MODEL, "max_tokens": 1000, "messages": [{"role": "user", "content": "hello"}]}
-STREAM = {**HELLO, "stream": True}
-COST = cost(Usage(100, 20), PRICE)
-CLAUDE = Path(claude_agent_sdk.__file__).parent / "_bundled" / "claude"
-
-
-@dataclass
-class Bench:
-    """An open gateway with everything around it."""
-
-    gateway: Gateway
-    upstream: FakeUpstream
-    meter: FakeMeter
-    client: httpx.Client
-    told: list[dict[str, Any]]
-
-    def post(self, body: object = HELLO, path: str = "/v1/messages", **headers: str) -> httpx.Response:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.client.post(path, content=content, headers=headers)
-
-    def refused(self, body: object = HELLO, path: str = "/v1/messages") -> tuple[int, str, str]:
-        """Status, type and message of an error answer to something that was neither forwarded nor reserved."""
-        before = len(self.upstream.requests)
-        answer = self.post(body, path)
-        assert len(self.upstream.requests) == before
-        assert self.meter.open == {}
-        return answer.status_code, answer.json()["error"]["type"], answer.json()["error"]["message"]
-
-
-Open = Callable[..., Bench]
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """A short path: a unix socket's has at most 107 bytes."""
-    with tempfile.TemporaryDirectory(prefix="gw") as path:
-        yield Path(path) / "api"
-
-
-@pytest.fixture
-def upstream() -> Iterator[FakeUpstream]:
-    with FakeUpstream() as upstream:
-        yield upstream
-
-
-@pytest.fixture
-def opened(folder: Path, upstream: FakeUpstream) -> Iterator[Open]:
-    with ExitStack() as stack:
-
-        def open_gateway(*, cap: str = "100", url: str = "", silence_seconds: float = 30, **changes: Any) -> Bench:
-            meter, told = FakeMeter(cap), []
-
-            def tell(text: str, **data: Any) -> None:
-                told.append({"message": text, **data})
-
-            parts: dict[str, Any] = {
-                "socket_path": folder / "api.sock",
-                "upstream": Upstream(url or upstream.url, KEY, silence_seconds=silence_seconds),
-                "models": frozenset({MODEL}),
-                "meter": meter,
-                "prices": PRICES,
-                "on_request": tell,
-            }
-            gateway = stack.enter_context(Gateway(**{**parts, **changes}))
-            transport = httpx.HTTPTransport(uds=str(gateway.socket_dir / "api.sock"))
-            client = stack.enter_context(httpx.Client(base_url="http://localhost", transport=transport, timeout=60))
-            return Bench(gateway, upstream, meter, client, told)
-
-        yield open_gateway
-
-
-@pytest.fixture
-def bench(opened: Open) -> Bench:
-    return opened()
 
 
 def reserved_for(body: dict[str, Any], writes: CacheWrites = CacheWrites.NONE) -> int:
@@ -584,30 +499,6 @@ def test_the_key_is_in_no_representation() -> None:
 
 
 # --- the real Claude Code ---
-
-
-def claude(bench: Bench, folder: Path, prompt: str) -> dict[str, Any]:
-    """One headless run on an empty folder; its result event."""
-    home, workspace = folder.parent / "home", folder.parent / "work"
-    home.mkdir()
-    workspace.mkdir()
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(home),
-        "ANTHROPIC_UNIX_SOCKET": str(bench.gateway.socket_dir / "api.sock"),
-        "ANTHROPIC_BASE_URL": "http://localhost",
-        "ANTHROPIC_API_KEY": "placeholder",
-        "CLAUDE_CODE_DISABLE_BACKGROUND_TASKS": "1",
-        "IS_SANDBOX": "1",
-    }
-    argv = [str(CLAUDE), "--print", prompt, "--output-format", "stream-json", "--verbose", "--setting-sources", ""]
-    argv += ["--strict-mcp-config", "--tools", "Bash,Read", "--permission-mode", "bypassPermissions", "--model", MODEL]
-    run = subprocess.run(
-        argv, cwd=workspace, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False
-    )
-    results = [event for event in map(json.loads, run.stdout.splitlines()) if event["type"] == "result"]
-    assert len(results) == 1, run.stderr
-    return dict(results[0])
 
 
 def test_claude_code_works_through_the_gateway(bench: Bench, folder: Path) -> None:

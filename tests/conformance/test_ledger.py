@@ -158,28 +158,19 @@ class LedgerMachine(RuleBasedStateMachine):
         self.clock.advance(days * DAY)
 
     @invariant()
-    def accounts_are_the_models(self) -> None:
+    def the_accounts_hold(self) -> None:
         with self.database.reading() as tx:
             for place, held in self.model.items():
-                assert ledger.account(tx, *place) == Account(
-                    *place, MicroUsd(held.cap), MicroUsd(held.spent), MicroUsd(held.reserved)
-                )
+                amounts = MicroUsd(held.cap), MicroUsd(held.spent), MicroUsd(held.reserved)
+                assert ledger.account(tx, *place) == Account(*place, *amounts)
+                assert sums_of_entries(tx, place) == (held.spent, held.reserved)
 
     @invariant()
     def no_cap_is_passed(self) -> None:
         """What is taken is at most the cap, or, since a cap was lowered below it, no more than it was then."""
-        with self.database.reading() as tx:
-            for place, held in self.model.items():
-                account = ledger.account(tx, *place)
-                assert account is not None
-                assert account.spent + account.reserved <= held.bound
-                held.bound = max(held.cap, account.spent + account.reserved)
-
-    @invariant()
-    def entries_sum_up_to_the_accounts(self) -> None:
-        with self.database.reading() as tx:
-            for place, held in self.model.items():
-                assert sums_of_entries(tx, place) == (held.spent, held.reserved)
+        for held in self.model.values():
+            assert held.taken <= held.bound
+            held.bound = max(held.cap, held.taken)
 
     def _begin(self, campaign: str, cap: MicroUsd) -> Attempt:
         """As a worker does when it claims a run: present accounts keep their caps."""

@@ -92,14 +92,18 @@ class Queue:
 def intend(
     tx: Connection, clock: ManualClock, change: Change, *, open_ceiling: int = PLENTY, hourly_ceiling: int = PLENTY
 ) -> Publication:
-    org = OrgPolicy.model_validate({
-        "org": change.org,
-        "host": "local:host",
-        "quota": {"usd_per_month": 1},
-        "ceilings": {"open_pull_requests": open_ceiling, "pull_requests_per_hour": hourly_ceiling},
-    })
+    org = OrgPolicy.model_validate(
+        {
+            "org": change.org,
+            "host": "local:host",
+            "quota": {"usd_per_month": 1},
+            "ceilings": {"open_pull_requests": open_ceiling, "pull_requests_per_hour": hourly_ceiling},
+        }
+    )
     return publications.intend(tx, change, branch="whimbrel/notes", ceilings=org.ceilings, now=clock.now())
 
 
 def pull_request(number: int, state: PullRequestState = PullRequestState.OPEN) -> PullRequest:
-    return PullRequest(number, state, "whimbrel/notes", "main", "f" * 40, PullRequestText("T", "B", (), (), False), f"u/{number}")
+    return PullRequest(
+        number, state, "whimbrel/notes", "main", "f" * 40, PullRequestText("T", "B", (), (), False), f"u/{number}"
+    )

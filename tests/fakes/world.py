@@ -53,6 +53,10 @@ class NoSandbox:
         raise AssertionError(f"no sandbox is needed here, and yet it was asked to run {command.argv}")
 
 
+def no_model(*_: object) -> Engine:
+    raise AssertionError("no model is needed here, and yet it was asked for")
+
+
 Act = Callable[[Accounts, StepContext], None]
 """What a `run:` step of a test does in the place of a command."""
 
@@ -87,6 +91,7 @@ class World:
             host=lambda _: self.host,
             renderer=self._renderer,
             engines=self._engines,
+            claude=no_model,
         )
 
     @property
@@ -96,22 +101,28 @@ class World:
     def limit(self, **changes: Any) -> None:
         """Change the org's `ceilings` and `quota`."""
         data = self.org.model_dump()
-        self.org = OrgPolicy.model_validate({key: value | changes.get(key, {}) if key in changes else value for key, value in data.items()})
+        self.org = OrgPolicy.model_validate(
+            {key: value | changes.get(key, {}) if key in changes else value for key, value in data.items()}
+        )
 
     def repository(self, name: str, files: Files | None = None) -> Path:
         folder = self.folder / "host" / self.org.org / f"{name}.git"
         repositories.make(folder, files or {"README.md": b"# Hello\n"})
         return folder
 
-    def plan(self, note: str = "Be kind.", *, name: str = "notes", steps: list[Any] | None = None, **policy: Any) -> tuple[Plan, CampaignPolicy]:
+    def plan(
+        self, note: str = "Be kind.", *, name: str = "notes", steps: list[Any] | None = None, **policy: Any
+    ) -> tuple[Plan, CampaignPolicy]:
         """Of a policy that has every repository hold `note`."""
-        parsed = CampaignPolicy.model_validate({
-            "name": name,
-            "description": "Every repository has a note",
-            "variables": {"note": note},
-            "steps": [*(steps or []), {"template": "note.md.j2", "to": "NOTE.md", "mode": "overwrite"}],
-            **policy,
-        })
+        parsed = CampaignPolicy.model_validate(
+            {
+                "name": name,
+                "description": "Every repository has a note",
+                "variables": {"note": note},
+                "steps": [*(steps or []), {"template": "note.md.j2", "to": "NOTE.md", "mode": "overwrite"}],
+                **policy,
+            }
+        )
         made = revision(parsed, {name: text.encode() for name, text in TEMPLATES.items()})
         return make_plan(self.services, self.org, parsed, TEMPLATES, made), parsed
 

@@ -87,6 +87,7 @@ class Attempt:
             emit=lambda message, **data: self.told.append((message, data)),
             artifact=self.artifacts.__setitem__,
             rendered=lambda path, content: None,
+            output=lambda name, value: None,
             cancelled=lambda: False,
         )
 

@@ -17,6 +17,10 @@ import pytest
 from click.testing import CliRunner
 
 from bot.cli.main import cli, main
+from bot.config import Settings
+from bot.domain.states import CampaignState
+from bot.store import campaigns
+from bot.store.database import Database
 from tests.databases import PostgresDatabases
 from tests.story.conftest import KEY, Campaign, Project
 
@@ -266,12 +270,20 @@ def process(project: Project, *arguments: str) -> Iterator[subprocess.Popen[str]
 
 
 def completed(project: Project, campaign_id: str) -> Campaign:
+    """Wait for the end of a campaign that others work on."""
+    database = Database(Settings.from_environment(project.environment | {"WHIMBREL_HOME": str(project.home)}).database_url)
     deadline = time.monotonic() + PATIENCE_SECONDS
-    while (status := project.whimbrel("status", campaign_id, "--json").json)["state"] != "completed":
+    while not _is_completed(database, campaign_id):
         if time.monotonic() > deadline:
-            logs = "\n".join(log.read_text() for log in project.folder.glob("*.log"))
-            pytest.fail(f"the campaign did not end: {status}\n{logs}")
-    return project.campaign(status)
+            pytest.fail("the campaign did not end:\n" + "\n".join(log.read_text() for log in project.folder.glob("*.log")))
+        time.sleep(0.1)
+    database.dispose()
+    return project.campaign(project.whimbrel("status", campaign_id, "--json").json)
+
+
+def _is_completed(database: Database, campaign_id: str) -> bool:
+    with database.reading() as tx:
+        return campaigns.get(tx, campaign_id).state is CampaignState.COMPLETED
 
 
 def run_detached(project: Project) -> None:

@@ -108,6 +108,7 @@ class Scene:
             emit=lambda message, **data: self.told.append((message, data)),
             artifact=self.artifacts.__setitem__,
             rendered=lambda path, content: None,
+            output=lambda name, value: None,
             cancelled=lambda: self.is_cancelled,
         )
 

@@ -47,6 +47,7 @@ def apply(sandbox: EndingSandbox, run: str = "make tidy", *, seconds: float = 30
         emit=lambda message, **_: None,
         artifact=lambda kind, content: None,
         rendered=lambda path, content: None,
+        output=lambda name, value: None,
         cancelled=lambda: cancelled,
     )
     CommandEngine(sandbox).apply(CommandStep(run=run), context)

@@ -54,6 +54,7 @@ class Scene:
             emit=lambda message, **_: self.told.append(message),
             artifact=lambda kind, content: None,
             rendered=self.rendered.__setitem__,
+            output=lambda name, value: None,
             cancelled=lambda: False,
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from bot.domain.pull_requests import PullRequestState
 from bot.domain.repositories import Repository
 from bot.domain.states import RunState
@@ -103,6 +105,7 @@ def a_second_pull_request(world: World, campaign: str) -> None:
     assert world.ended(world.run(campaign)).startswith("published: ")
 
 
+@pytest.mark.slow
 def test_a_new_revision_after_one_that_was_closed(new_world: NewWorld) -> None:
     """A person closed it for the revision that it was, and the new one is published whenever the attempt dies."""
     die_everywhere(new_world, closed_under_an_earlier_revision, a_second_pull_request)
@@ -116,5 +119,6 @@ def open_with_an_earlier_revision(world: World) -> str:
     return world.start()
 
 
+@pytest.mark.slow
 def test_a_new_revision_of_an_open_one(new_world: NewWorld) -> None:
     die_everywhere(new_world, open_with_an_earlier_revision, one_pull_request)

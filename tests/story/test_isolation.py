@@ -1,0 +1,142 @@
+"""What a `run:` step, a check and Claude's Bash can reach, asked from inside, through the real CLI: nothing but their own."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from bot.demo.conversation import Conversation, ToolCall, Turn
+from bot.demo.scripted_model import Play, ScriptedModel
+from tests.story.conftest import KEY, Project
+
+AUDIT_KEY = "the-operators-own-audit-key-0123456789"
+NOTHING: dict[str, list[str]] = {"connected": [], "resolved": [], "seen": [], "sockets": [], "told": []}
+SCRIPTS = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Probed:
+    """The attempt as `preview --json` tells it, and the probe's command line."""
+
+    project: Project
+    probe: list[str]
+    model: ScriptedModel
+    shown: dict[str, Any]
+
+    def bash(self, command: str) -> str:
+        """What Claude's Bash gave back for a command, out of the transcript."""
+        events = [json.loads(line) for line in "".join(self.shown["artifacts"]["transcript"]).splitlines()]
+        blocks = [block for event in events for block in _blocks(event)]
+        (call,) = [block["id"] for block in blocks if block.get("input", {}).get("command") == command]
+        (result,) = [block for block in blocks if block.get("tool_use_id") == call]
+        content = result["content"]
+        return content if isinstance(content, str) else "".join(part["text"] for part in content)
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """A port of the host that listens on all its addresses."""
+    with socket.create_server(("", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def probed(new_project: Callable[[], Project], serve: Callable[[Play], ScriptedModel], port: int) -> Probed:
+    project = new_project()
+    neighbour = project.home / "attempts" / "c0ffee1234-1.1" / "tree"
+    neighbour.mkdir(parents=True)
+    probe = ["probe.py", str(port), ",".join(addresses()), ",".join(private_paths(project, neighbour))]
+    probe += [f"{secret[:9]}+{secret[9:]}" for secret in (KEY, AUDIT_KEY)]
+    looking = f"python3 {' '.join(probe)}"
+    model = serve(playing(looking, "python3 ask.py"))
+    project.use(model)
+    project.environment["WHIMBREL_AUDIT_KEY"] = AUDIT_KEY
+    project.write_campaign(
+        "probe",
+        steps=[{"run": f"{looking} > found-by-the-step.json"}, {"prompt": "Look around."}],
+        checks=[{"run": f"{looking}; exit 1"}],
+    )
+    project.repository("any", {name: (SCRIPTS / name).read_bytes() for name in ("probe.py", "ask.py")})
+    return Probed(project, probe, model, project.whimbrel("preview", "probe", "--org", "acme", "--repo", "any", "--json").json)
+
+
+def playing(*commands: str) -> Play:
+    """A model that has these commands executed, one after the other."""
+
+    def play(conversation: Conversation) -> Turn:
+        done = len(conversation.results)
+        if done == len(commands) or not conversation.tools:
+            return Turn("Done.")
+        return Turn("", (ToolCall("Bash", {"command": commands[done]}),))
+
+    return play
+
+
+def addresses() -> list[str]:
+    """The host's own IPv4 addresses, the loopback one first."""
+    known = [address for each in psutil.net_if_addrs().values() for address in each]
+    return sorted({address.address for address in known if address.family == socket.AF_INET})
+
+
+def private_paths(project: Project, neighbour: Path) -> list[str]:
+    return [str(path) for path in (neighbour, project.folder, project.home / "whimbrel.db", Path.home(), "/etc/shadow")]
+
+
+def _blocks(event: dict[str, Any]) -> list[dict[str, Any]]:
+    content = event.get("message", {}).get("content", []) if isinstance(event.get("message"), dict) else []
+    return [block for block in content if isinstance(block, dict)]
+
+
+def test_the_probe_finds_all_of_it_on_the_host(probed: Probed, tmp_path: Path) -> None:
+    """Else its silence elsewhere would mean nothing. (Names are resolved only where there is a network.)"""
+    environment = {**probed.project.environment, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, SCRIPTS / probed.probe[0], *probed.probe[1:]]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
+    assert found["connected"] == addresses()
+    assert str(probed.project.home / "whimbrel.db") in found["seen"]
+    assert str(probed.project.home / "attempts" / "c0ffee1234-1.1" / "tree") in found["seen"]
+    assert [place for place in found["told"] if place.endswith("/environ")]
+
+
+def test_a_step_reaches_nothing(probed: Probed) -> None:
+    (diff,) = probed.shown["artifacts"]["diff"]
+    (added,) = [line[1:] for line in diff.splitlines() if line.startswith('+{"connected"')]
+    assert json.loads(added) == NOTHING
+
+
+def test_a_check_reaches_nothing(probed: Probed) -> None:
+    (attempt,) = probed.shown["attempts"]
+    (check,) = attempt["verdict"]["children"]
+    status, _, said = check["reason"].partition(": ")
+    assert status == "exit 1"
+    assert json.loads(said) == NOTHING
+
+
+def test_the_agents_bash_reaches_nothing_but_the_gateways_socket(probed: Probed) -> None:
+    found = json.loads(probed.bash(f"python3 {' '.join(probed.probe)}"))
+    assert found == NOTHING | {"sockets": ["/run/api/api.sock"]}
+
+
+def test_through_the_socket_only_the_policys_model_answers(probed: Probed) -> None:
+    statuses = json.loads(probed.bash("python3 ask.py"))
+    assert statuses.pop("allowed") == 200
+    assert {what: status for what, status in statuses.items() if not 400 <= status < 500} == {}
+    assert {billed.model for billed in probed.model.bill} == {"claude-sonnet-4-5"}
+    asked_directly = [billed for billed in probed.model.bill if billed.conversation.prompt == "hi"]
+    assert len(asked_directly) == 1
+
+
+def test_no_secret_is_in_what_is_told_of_the_attempt(probed: Probed) -> None:
+    told = json.dumps(probed.shown)
+    assert KEY not in told
+    assert AUDIT_KEY not in told
