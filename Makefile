@@ -10,10 +10,10 @@ demo: $(VENV)/ready
 	@$(BIN)/whimbrel demo
 
 test: lint
-	@$(BIN)/pytest -q -n $(JOBS) -m "not slow"
+	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile -m "not slow"
 
 test-all: lint
-	@$(BIN)/pytest -q -n $(JOBS)
+	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile
 
 picture: $(VENV)/ready
 	@$(BIN)/python docs/picture.py

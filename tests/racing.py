@@ -9,10 +9,13 @@ import importlib.util
 import inspect
 import json
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
@@ -31,9 +34,17 @@ def race(contender: Callable[..., Any], processes: int, *arguments: Any) -> list
     file = str(inspect.getsourcefile(contender))
     script = "from tests.racing import main; main()"
     command = [sys.executable, "-c", script, file, contender.__name__, str(processes), json.dumps(arguments)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stderr
-    results: list[Any] = json.loads(ended.stdout)
+    with subprocess.Popen(
+        command, cwd=ROOT, text=True, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as racing:
+        try:
+            stdout, stderr = racing.communicate()
+        finally:
+            # However this ends, by a time limit too, nobody goes on running.
+            with suppress(ProcessLookupError):
+                os.killpg(racing.pid, signal.SIGKILL)
+    assert racing.returncode == 0, stderr
+    results: list[Any] = json.loads(stdout)
     return results
 
 

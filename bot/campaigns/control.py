@@ -69,10 +69,9 @@ def _end(services: Services, run: Run, reason: str) -> None:
     """End a run that an attempt is working on: its money is settled, and whatever it still writes is fenced off."""
     try:
         with services.database.transaction() as tx:
-            ledger.settle_abandoned(tx, run.attempt_key, clock=services.clock)
-            cost, tokens = ledger.spent_by_attempt(tx, run.attempt_key)
-            runs.add_cost(tx, run, cost, tokens)
             runs.end(tx, run, Outcome.SKIPPED, reason, now=services.clock.now())
+            cost, tokens = ledger.close_attempt(tx, run.attempt_key, clock=services.clock)
+            runs.add_cost(tx, run, cost, tokens)
     except FenceLost:
         return
 

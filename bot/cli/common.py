@@ -39,8 +39,8 @@ class Chosen:
 
     def __init__(self, settings: Settings, policy: str, org: str):
         policies = load(settings)
-        self.org: OrgPolicy = _named(policies.orgs, org, "org policy", "policies/orgs")
-        self.policy: CampaignPolicy = _named(policies.campaigns, policy, "campaign policy", "policies/campaigns")
+        self.org: OrgPolicy = named(policies.orgs, org, "org policy", "policies/orgs")
+        self.policy: CampaignPolicy = named(policies.campaigns, policy, "campaign policy", "policies/campaigns")
         check_ceilings(self.org, self.policy)
         self.templates = load_templates([packaged("templates"), settings.templates])
         self.revision = revision(self.policy, {name: text.encode() for name, text in self.templates.items()})
@@ -53,7 +53,8 @@ def load(settings: Settings) -> Policies:
     return load_policies(settings.policies)
 
 
-def _named(known: Mapping[str, T], name: str, kind: str, place: str) -> T:
+def named(known: Mapping[str, T], name: str, kind: str, place: str) -> T:
+    """The policy of that name. Raises UsageError, with the nearest one."""
     if name in known:
         return known[name]
     hint = nearest(name, known)

@@ -21,6 +21,7 @@ COMMANDS = {
     "plan": ("bot.cli.campaigns:plan", "What a policy would do, to which repositories, at what cost."),
     "preview": ("bot.cli.campaigns:preview", "Attempt a policy on one repository; publish nothing."),
     "run": ("bot.cli.campaigns:run", "Run a policy on an org, and wait until all have ended."),
+    "exec": ("bot.cli.exec:exec_", "One headless run on a folder: its change as a diff, or written."),
     "status": ("bot.cli.reports:status", "One campaign, or all of them."),
     "runs": ("bot.cli.reports:runs", "Every run of a campaign."),
     "show": ("bot.cli.reports:show", "One run: timeline, diff, checks, transcript, cost."),

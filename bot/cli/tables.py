@@ -62,7 +62,7 @@ def status_panel(status: Row) -> Panel:
         ("cost", Text(f"{_money(_cost(status))} for {status['tokens']:,} tokens")),
         ("success", Text("nothing attempted yet" if rate is None else f"{rate:.0%} of the attempted runs")),
         ("time", Text("" if average is None else f"{duration(average)} a run, on average")),
-        ("breaker", _breaker(status["breaker"])),
+        ("breaker", _breaker(status["breaker"]) if status["breaker"] else Text()),
     )
     title = Text.assemble((status["policy"], "bold"), " on ", (status["org"], "bold"), "  ", (status["id"], "dim"))
     return Panel(facts, title=title, title_align="left", border_style="dim", expand=False)
@@ -91,7 +91,8 @@ def campaigns_table(statuses: Sequence[Row]) -> Table:
 
 def breaker_line(org: str, breaker: Row | None) -> Text:
     """How the way to the model stands for an org: the `breaker` of `status --json`."""
-    return Text.assemble(("circuit breaker of ", "dim"), _text(org), (": ", "dim"), _breaker(breaker))
+    stands = _breaker(breaker) if breaker else Text("not known, for no Redis answers", style="dim")
+    return Text.assemble("circuit breaker of ", _text(org), ": ", stands)
 
 
 def quota_table(rows: Sequence[Row]) -> Table:
@@ -204,9 +205,7 @@ def _requests(requests: Sequence[Row]) -> Table:
     return grid
 
 
-def _breaker(breaker: Row | None) -> Text:
-    if breaker is None:
-        return Text("not known: no Redis answers, so no worker can ask the model", style="dim")
+def _breaker(breaker: Row) -> Text:
     style = {"closed": "green", "open": "bold red", "half-open": "yellow"}[breaker["state"]]
     times = [f"{name} {breaker[name]}" for name in ("since", "until") if breaker[name]]
     said = Text(" ".join([breaker["state"], *times]), style=style)

@@ -36,3 +36,10 @@ def cell(text: str) -> str:
 def _visible(char: str) -> bool:
     """Not a control character, nor one that is made to mislead (the direction of writing); joiners shape letters and emoji."""
     return char in "\n\t\u200c\u200d" or unicodedata.category(char) not in {"Cc", "Cf", "Cs"}
+
+
+def fenced(text: str, language: str = "") -> str:
+    """A block of code, whose fence is longer than any in the text."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}"

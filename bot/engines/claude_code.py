@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from bot.domain.guidance import Schema, mismatch, read_schema
+from bot.domain.markdown import fenced
 from bot.domain.money import MicroUsd, dollars, micro_usd
 from bot.domain.policies import ClaudeStep, Step
 from bot.domain.redaction import one_line, redact
@@ -124,13 +124,11 @@ class ClaudeEngine:
 
 
 def follow_template(path: str, template: str) -> str:
-    """The part of a prompt that asks for a file after a template; the fence is longer than any in the template."""
-    longest = max((len(run) for run in re.findall(r"`+", template)), default=0)
-    fence = "`" * max(3, longest + 1)
+    """The part of a prompt that asks for a file after a template."""
     return (
         f"Make sure that the file `{path}` exists and follows this template. What the repository needs beyond the template "
         f"stays; what the template only shows as an example takes the repository's own values.\n\n"
-        f"{fence}\n{template.rstrip()}\n{fence}"
+        f"{fenced(template)}"
     )
 
 

@@ -13,7 +13,7 @@ from bot.store import runs
 
 
 def discard_leftovers(services: Services) -> None:
-    """Remove the folders of attempts and headless runs that nobody works on any more; what cannot be removed now stays until the next time."""
+    """Remove the folders that nobody works in any more; what cannot be removed now stays until the next time."""
     clear_dead(services)
     if not services.attempts.is_dir():
         return

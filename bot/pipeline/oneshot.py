@@ -135,7 +135,7 @@ class _OneShot:
         if not changeset:
             return Ended(Outcome.NO_CHANGE, "nothing was changed")
         commit = write_commit(self._mirror, changeset, f"whimbrel exec {self._id}", self._author)
-        self._diff = diff(self._mirror, base, commit)
+        self._diff = diff(self._mirror, base, commit).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
         self._keep("diff", self._diff)
         if self._order.write:
             self._write_back(changeset)
@@ -176,8 +176,8 @@ class _OneShot:
             remaining_seconds=lambda: max(0.0, end - clock.monotonic()),
             emit=self._tell,
             artifact=self._artifact,
-            rendered={}.__setitem__,
-            output={}.__setitem__,
+            rendered=_forget,
+            output=_forget,
             cancelled=lambda: False,
         )
 
@@ -195,7 +195,7 @@ class _OneShot:
     def _keep(self, kind: str, text: str) -> None:
         folder = self._services.artifacts / self._id
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / kind).write_text(redact(text), encoding="utf-8", errors="surrogateescape")
+        (folder / kind).write_text(redact(text), encoding="utf-8")
 
     def _write_back(self, changeset: Changeset) -> None:
         """Into the folder as it was copied. Raises ChangeRefused, with nothing written, where a file was changed meanwhile."""
@@ -222,6 +222,10 @@ class _OneShot:
             tx, self._services.audit_key, self._services.clock, org=self._order.org.org, actor=self._order.actor,
             action=action, subject=self._id, reason=reason, details=details,
         )  # fmt: skip
+
+
+def _forget(_name: str, _value: Any) -> None:
+    """What later steps and later attempts would ask for: there are none."""
 
 
 def _named(order: Order, imported: Imported) -> list[str]:

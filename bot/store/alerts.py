@@ -1,4 +1,4 @@
-"""Tells once that an account is nearly used up: in the org's audit trail, and on the timeline of the run that crossed the line."""
+"""Tells once that an account is nearly used up: in the org's audit trail, and on the timeline of the run that did it."""
 
 from __future__ import annotations
 

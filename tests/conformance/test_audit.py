@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from bot.clock import SystemClock
 from bot.domain.money import ZERO
@@ -255,6 +255,20 @@ class TestWhatIsFound:
         assert verify(trail, audit_key, known) == Broken(
             5, "event 5 is not the one that the given head names: the chain was rewritten"
         )  # fmt: skip
+
+    def test_an_old_event_that_was_put_at_the_end_of_a_rewritten_chain(
+        self, trail: Database, audit_key: AuditKey, clock: ManualClock
+    ) -> None:
+        """Its own MAC is the operator's, and so is the known head's; but another event came before it."""
+        known = head(trail)
+        fifth = audit_events.c.seq == 5
+        with trail.transaction() as tx:
+            old = dict(tx.execute(select(audit_events).where(fifth)).one()._mapping)
+            cut_with_head(tx, 3)
+            append(tx, audit_key, clock)
+            tx.execute(insert(audit_events).values(old | {"previous": audit.head(tx, ORG).mac}))
+            tx.execute(update(audit_heads).values(seq=5, mac=old["mac"]))
+        assert verify(trail, audit_key, known) == Broken(5, "event 5 was altered, or another key was used")
 
     def test_everything_gone(self, trail: Database, audit_key: AuditKey) -> None:
         known = head(trail)

@@ -8,15 +8,20 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import psutil
 import pytest
+from redis import RedisError
 from sqlalchemy import func, select
 
+from bot.config import Settings, assemble
+from bot.domain.pull_requests import PullRequestState
+from bot.hosts.local import LocalHost
 from bot.queue.connection import connect_briefly
-from bot.store.database import Database
+from bot.services import Services
+from bot.store import audit, campaigns, reports
 from bot.store.schema import accounts
 from tests.fakes.queue_parts import eventually
 from tests.story.conftest import COMMAND_SECONDS, Campaign, Project
@@ -32,6 +37,7 @@ class Faulty:
 
     def __init__(self, project: Project, processes: ExitStack):
         self.project, self._processes = project, processes
+        self._started: list[subprocess.Popen[str]] = []
         project.write_campaign("notes", steps=STEPS)
 
     @property
@@ -44,7 +50,15 @@ class Faulty:
         command = self.project.command(*arguments)
         process = subprocess.Popen(**command, stdout=log, stderr=log, start_new_session=True)
         self._processes.callback(_end, process)
+        self._started.append(process)
         return process
+
+    def stop_all(self) -> None:
+        """SIGTERM to all that was started here, which has nothing more to do."""
+        for process in self._started:
+            process.terminate()
+        for process in self._started:
+            assert process.wait(COMMAND_SECONDS) == 0
 
     def run(self, *options: str) -> subprocess.Popen[str]:
         return self.start("run", "notes", "--org", "acme", *options)
@@ -70,19 +84,20 @@ class Faulty:
         self._release_until(lambda: process.poll() is not None, "the process ends", seconds)
         return process.wait()
 
-    def finish_campaign(self, seconds: float = COMMAND_SECONDS) -> Campaign:
+    def finish_campaign(self, seconds: float = COMMAND_SECONDS) -> None:
         """Let go whatever waits until the newest campaign is completed."""
-
-        def completed() -> bool:
-            [newest, *_] = self.project.whimbrel("status", "--json").json
-            return bool(newest["state"] == "completed")
-
-        self._release_until(completed, "the campaign is completed", seconds)
-        return self.campaign()
+        self._release_until(lambda: self.campaign().status["state"] == "completed", "the campaign is completed", seconds)
 
     def campaign(self) -> Campaign:
         """The newest."""
-        return self.project.campaign(self.project.whimbrel("status", "--json").json[0])
+        return self.campaigns()[0]
+
+    def campaigns(self) -> list[Campaign]:
+        with self._services() as services, services.database.reading() as tx:
+            return [
+                Campaign(reports.campaign_status(tx, each), reports.campaign_runs(tx, each.id), "")
+                for each in campaigns.recent(tx)
+            ]
 
     def children(self, process: subprocess.Popen[str] | psutil.Process) -> list[psutil.Process]:
         """Of `whimbrel run` and `whimbrel worker`: the workers. Of a worker: what works on its job."""
@@ -91,38 +106,48 @@ class Faulty:
     def kill_server(self) -> int:
         """kill -9 of the embedded Redis server; return the process id that it had."""
         pid = self.server_pid()
+        assert pid is not None
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    def server_pid(self) -> int:
-        with connect_briefly(f"unix://{self.redis / 'redis.sock'}") as connection:
-            return int(connection.info("server")["process_id"])
+    def server_pid(self) -> int | None:
+        """None where it does not answer."""
+        try:
+            with connect_briefly(self.url) as connection:
+                return int(connection.info("server")["process_id"])
+        except RedisError:
+            return None
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.redis / 'redis.sock'}"
 
     def require_all_published(self, *repositories: str) -> Campaign:
         """The newest campaign has published each of them, once, and nothing is left of the work."""
         campaign = self.campaign()
         assert campaign.status["state"] == "completed"
         assert campaign.outcomes == dict.fromkeys(repositories, "published"), campaign.rows
-        pulls = self.project.pull_requests()
-        assert sorted((pull["repository"], pull["number"], pull["state"]) for pull in pulls) == [
-            (name, 1, "open") for name in sorted(repositories)
+        found = LocalHost(self.project.folder / "host").list_pull_requests("acme")
+        assert [(name, each.number, each.state) for name, each in found] == [
+            (name, 1, PullRequestState.OPEN) for name in sorted(repositories)
         ]
         self.require_nothing_left()
         return campaign
 
     def require_nothing_left(self) -> None:
         """No money held, no process, mount, socket or folder of an attempt; the audit trail holds."""
-        database = Database(f"sqlite:///{self.project.home / 'whimbrel.db'}")
-        with database.reading() as tx:
+        with self._services() as services, services.database.reading() as tx:
             assert tx.execute(select(func.sum(accounts.c.reserved))).scalar_one() == 0
-        database.dispose()
-        self.project.whimbrel("audit", "verify")
+            assert audit.verify(tx, services.audit_key, "acme") is None
         assert list((self.project.home / "attempts").iterdir()) == []
         assert [path for path in self.project.home.rglob("*") if path.is_socket() and path.name != "redis.sock"] == []
         with (self.redis / "server.lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while a server is alive
         eventually(lambda: not processes_of(self.project.folder), "no process is left", 10)
         assert str(self.project.folder) not in Path("/proc/self/mountinfo").read_text()
+
+    def _services(self) -> AbstractContextManager[Services]:
+        return assemble(Settings.from_environment(self.project.environment | {"WHIMBREL_HOME": str(self.project.home)}))
 
     def _release_until(self, done: Callable[[], bool], what: str, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -145,7 +170,7 @@ def processes_of(folder: Path) -> list[psutil.Process]:
 def _knows(process: psutil.Process, folder: str) -> bool:
     try:
         told = [*process.environ().values(), process.cwd(), Path(f"/proc/{process.pid}/mountinfo").read_text()]
-    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError, OSError):
+    except (psutil.Error, OSError):
         return False
     return any(folder in text for text in told)
 

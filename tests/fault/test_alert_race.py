@@ -23,7 +23,7 @@ from tests.racing import meet, race
 PROCESSES = 16
 REQUEST = MicroUsd(10_000)
 KEY = AuditKey(b"the operator's secret")
-CAPS = {"org": MicroUsd(REQUEST * 80), "campaign": MicroUsd(REQUEST * 60), "attempt": MicroUsd(REQUEST * 5)}
+CAPS = {"org": MicroUsd(REQUEST * 70), "campaign": MicroUsd(REQUEST * 60), "attempt": MicroUsd(REQUEST * 5)}
 MODEL = "claude-sonnet-4-5"
 
 

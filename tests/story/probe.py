@@ -1,9 +1,9 @@
 """Says what can be reached from where it runs. It travels into a repository, so it needs Python alone.
 
-    python3 probe.py PORT HOME SECRET...
+    python3 probe.py PORT ADDRESSES PATHS ROOTS SECRET...
 
-prints one JSON object a line: what was found by each look-out. A secret is given in two halves, `begin+end`, so that looking
-for it does not put it where it is looked for.
+prints a JSON object: what each look-out found. ADDRESSES, PATHS and ROOTS (folders to look through) are lists with commas. A
+secret is given in two halves, `begin+end`, so that looking for it does not put it where it is looked for.
 """
 
 from __future__ import annotations
@@ -13,48 +13,53 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-LOOKED_THROUGH = ("/etc", "/home", "/root", "/run", "/tmp", "/var", "/workspace")
 LARGEST = 10_000_000
+NAMES = ("example.com", "api.anthropic.com")
 
 
-def connected(port: int, addresses: list[str]) -> list[str]:
-    """The addresses of the host on which its port answers."""
-    return [address for address in addresses if succeeds(lambda: socket.create_connection((address, port), 3).close())]  # noqa: B023
+def main(port: str, addresses: str, paths: str, roots: str, *halves: str) -> None:
+    files = list(files_below(roots.split(",")))
+    secrets = ["".join(half.split("+")).encode() for half in halves]
+    found = {
+        "connected": [each for each in addresses.split(",") if succeeds(partial(connect, each, int(port)))],
+        "resolved": [name for name in NAMES if succeeds(partial(socket.getaddrinfo, name, 443))],
+        "seen": [path for path in paths.split(",") if succeeds(partial(look_at, Path(path)))],
+        "sockets": [str(file) for file in files if file.is_socket()],
+        "told": [str(file) for file in [*processes(), *files] if any(secret in content(file) for secret in secrets)],
+    }
+    print(json.dumps(found))  # noqa: T201
 
 
-def resolved() -> list[str]:
-    names = ("example.com", "api.anthropic.com")
-    return [name for name in names if succeeds(lambda: socket.getaddrinfo(name, 443))]  # noqa: B023
+def connect(address: str, port: int) -> None:
+    socket.create_connection((address, port), 3).close()
 
 
-def seen(paths: list[str]) -> list[str]:
-    """Those of the host's paths that can be listed or read."""
-    return [path for path in paths if succeeds(lambda: os.listdir(path) if os.path.isdir(path) else open(path).close())]  # noqa: B023, PTH
+def look_at(path: Path) -> None:
+    """Raises OSError for what is not there, or may not be read."""
+    if path.is_dir():
+        list(path.iterdir())
+    else:
+        path.open("rb").close()
 
 
-def sockets() -> list[str]:
-    return sorted(str(path) for path in files() if succeeds(path.is_socket) and path.is_socket())
+def processes() -> list[Path]:
+    """The environment and the command line of every process."""
+    return [*Path("/proc").glob("[0-9]*/environ"), *Path("/proc").glob("[0-9]*/cmdline")]
 
 
-def told(secrets: list[bytes]) -> list[str]:
-    """Where a secret is: in a process' environment or command line, or in a file."""
-    places = [*Path("/proc").glob("[0-9]*/environ"), *Path("/proc").glob("[0-9]*/cmdline"), *files()]
-    return sorted(str(place) for place in places if any(secret in content(place) for secret in secrets))
-
-
-def files() -> Iterator[Path]:
-    for root in LOOKED_THROUGH:
+def files_below(roots: list[str]) -> Iterator[Path]:
+    for root in roots:
         for place, _, names in os.walk(root):
             yield from (Path(place) / name for name in names)
 
 
-def content(path: Path) -> bytes:
+def content(file: Path) -> bytes:
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_size > LARGEST:
-            return b""
-        return path.read_bytes()
+        readable = file.is_file() and not file.is_symlink() and file.stat().st_size < LARGEST
+        return file.read_bytes() if readable else b""
     except OSError:
         return b""
 
@@ -65,18 +70,6 @@ def succeeds(action: Callable[[], object]) -> bool:
     except OSError:
         return False
     return True
-
-
-def main(port: str, addresses: str, paths: str, *halves: str) -> None:
-    secrets = ["".join(half.split("+")).encode() for half in halves]
-    found = {
-        "connected": connected(int(port), addresses.split(",")),
-        "resolved": resolved(),
-        "seen": seen(paths.split(",")),
-        "sockets": sockets(),
-        "told": told(secrets),
-    }
-    print(json.dumps(found))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -5,99 +5,18 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import pytest
 
-from bot.config import claude_binary, packaged
-from bot.demo.conversation import Conversation, Failure, ToolCall, ToolResult, Turn
+from bot.demo.conversation import Conversation, Failure, Turn
 from bot.demo.scripted_model import Play, ScriptedModel
-from bot.domain.policies import ClaudeStep, Limits
 from bot.domain.usage import Usage
-from bot.engines.claude_code import ClaudeEngine
 from bot.errors import AgentFailed, LimitReached, QuotaRefused
-from bot.gateway.prices import load_prices
-from bot.gateway.server import Gateway
-from bot.gateway.upstream import Upstream
-from bot.ports import StepContext, Workspace
-from bot.rendering import Renderer
-from bot.sandbox.bubblewrap import BubblewrapSandbox
-from tests.fakes.meter import FakeMeter
+from tests.story.attempts import KEY, Attempt, bash, playing, results, write
 
-KEY = "sk-ant-api03-the-real-key-of-this-test"
 MIGRATE = {"claude": "prompts/migrate-to-pyproject.md.j2", "template": "files/pyproject.toml.j2", "to": "pyproject.toml"}
-
-
-@dataclass
-class Attempt:
-    """One attempt's parts; `apply` runs a Claude step in them."""
-
-    folder: Path
-    meter: FakeMeter = field(default_factory=FakeMeter)
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    artifacts: dict[str, bytes] = field(default_factory=dict)
-    idle_seconds: float = 60
-
-    def __post_init__(self) -> None:
-        self.tree, self.home = self.folder / "tree", self.folder / "home"
-        for folder in (self.tree, self.home, self.folder / "scratch"):
-            folder.mkdir()
-
-    def write(self, **texts: str) -> None:
-        for name, text in texts.items():
-            self.put(name.replace("__", "."), text)
-
-    def put(self, path: str, text: str) -> None:
-        file = self.tree / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-
-    def apply(self, model: ScriptedModel, **step: Any) -> None:
-        @contextmanager
-        def open_gateway(models: frozenset[str], context: StepContext) -> Iterator[Gateway]:
-            with Gateway(
-                socket_path=self.folder / "api" / "api.sock",
-                upstream=Upstream(model.base_url, KEY),
-                models=models,
-                meter=self.meter,
-                prices=load_prices(),
-            ) as gateway:
-                yield gateway
-
-        engine = ClaudeEngine(
-            BubblewrapSandbox(),
-            Renderer([packaged("templates")]),
-            open_gateway,
-            claude_binary(),
-            idle_seconds=self.idle_seconds,
-        )
-        engine.apply(ClaudeStep(**(step if "claude" in step else {"prompt": "Begin.", **step})), self._context())
-
-    def _context(self) -> StepContext:
-        return StepContext(
-            workspace=Workspace(self.tree, self.home, self.folder / "scratch"),
-            variables={"repo": {"name": "not-acme", "description": ""}},
-            limits=Limits(),
-            usd_cap_micro=2_000_000,
-            remaining_seconds=lambda: 120.0,
-            emit=lambda message, **data: self.told.append((message, data)),
-            artifact=self.artifacts.__setitem__,
-            rendered=lambda path, content: None,
-            output=lambda name, value: None,
-            cancelled=lambda: False,
-        )
-
-    @property
-    def transcript(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.artifacts["transcript"].splitlines()]
-
-    @property
-    def messages(self) -> list[str]:
-        return [message for message, _ in self.told]
 
 
 @pytest.fixture
@@ -116,29 +35,6 @@ def serve() -> Iterator[Callable[[Play], ScriptedModel]]:
     yield open_one
     for model in opened:
         model.__exit__(None, None, None)
-
-
-def playing(*calls: ToolCall) -> Callable[[Conversation], Turn]:
-    """A model that makes these calls one after the other, then ends."""
-
-    def play(conversation: Conversation) -> Turn:
-        done = len(conversation.results)
-        return Turn("", (calls[done],)) if done < len(calls) else Turn("Done.")
-
-    return play
-
-
-def bash(command: str) -> ToolCall:
-    return ToolCall("Bash", {"command": command})
-
-
-def write(path: str, content: str) -> ToolCall:
-    return ToolCall("Write", {"file_path": f"/workspace/{path}", "content": content})
-
-
-def results(model: ScriptedModel) -> tuple[ToolResult, ...]:
-    """What the tools gave back, as the model saw it in its last request."""
-    return model.bill[-1].conversation.results
 
 
 def test_a_python_project_is_migrated_and_every_token_is_metered(attempt: Attempt) -> None:

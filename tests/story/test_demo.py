@@ -19,8 +19,6 @@ import pytest
 from tests.fakes import repositories
 from tests.story.conftest import KEY, Campaign, Done, Project
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 NO_CHANGE = "nothing to change: the repository already is as the policy wants it"
 TESTS_FAIL = "a check failed: if [ -d tests ]; then python3 -m unittest discover -s tests -t .; fi: exit 1: FAILED (failures=1)"
 EXPECTED = {

@@ -20,53 +20,52 @@ from tests.story.conftest import KEY, Project
 
 AUDIT_KEY = "the-operators-own-audit-key-0123456789"
 NOTHING: dict[str, list[str]] = {"connected": [], "resolved": [], "seen": [], "sockets": [], "told": []}
+SECRETS = [f"{secret[:9]}+{secret[9:]}" for secret in (KEY, AUDIT_KEY)]
 SCRIPTS = Path(__file__).parent
+
+
+LOOK = "python3 probe.py $(cat arguments)"
+WHERE_TO_LOOK = "/etc,/home,/root,/run,/tmp,/var,/workspace"
 
 
 @dataclass(frozen=True)
 class Probed:
-    """The attempt as `preview --json` tells it, and the probe's command line."""
+    """The attempt as `preview --json` tells it; `arguments` are the probe's, but for where to look."""
 
     project: Project
-    probe: list[str]
     model: ScriptedModel
+    arguments: tuple[str, str, str]
     shown: dict[str, Any]
 
     def bash(self, command: str) -> str:
         """What Claude's Bash gave back for a command, out of the transcript."""
         events = [json.loads(line) for line in "".join(self.shown["artifacts"]["transcript"]).splitlines()]
-        blocks = [block for event in events for block in _blocks(event)]
+        blocks = [block for event in events for block in blocks_of(event)]
         (call,) = [block["id"] for block in blocks if block.get("input", {}).get("command") == command]
-        (result,) = [block for block in blocks if block.get("tool_use_id") == call]
-        content = result["content"]
-        return content if isinstance(content, str) else "".join(part["text"] for part in content)
+        (result,) = [block["content"] for block in blocks if block.get("tool_use_id") == call]
+        return result if isinstance(result, str) else "".join(part["text"] for part in result)
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """A port of the host that listens on all its addresses."""
+    """A port of the host, open on all its addresses."""
     with socket.create_server(("", 0)) as listening:
         yield listening.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
 def probed(new_project: Callable[[], Project], serve: Callable[[Play], ScriptedModel], port: int) -> Probed:
-    project = new_project()
-    neighbour = project.home / "attempts" / "c0ffee1234-1.1" / "tree"
-    neighbour.mkdir(parents=True)
-    probe = ["probe.py", str(port), ",".join(addresses()), ",".join(private_paths(project, neighbour))]
-    probe += [f"{secret[:9]}+{secret[9:]}" for secret in (KEY, AUDIT_KEY)]
-    looking = f"python3 {' '.join(probe)}"
-    model = serve(playing(looking, "python3 ask.py"))
+    project, model = new_project(), serve(playing(LOOK, "python3 ask.py"))
+    neighbour_of(project).mkdir(parents=True)
     project.use(model)
     project.environment["WHIMBREL_AUDIT_KEY"] = AUDIT_KEY
-    project.write_campaign(
-        "probe",
-        steps=[{"run": f"{looking} > found-by-the-step.json"}, {"prompt": "Look around."}],
-        checks=[{"run": f"{looking}; exit 1"}],
-    )
-    project.repository("any", {name: (SCRIPTS / name).read_bytes() for name in ("probe.py", "ask.py")})
-    return Probed(project, probe, model, project.whimbrel("preview", "probe", "--org", "acme", "--repo", "any", "--json").json)
+    steps = [{"run": f"{LOOK} > found.json"}, {"prompt": "Look around."}]
+    project.write_campaign("probe", steps=steps, checks=[{"run": f"{LOOK}; exit 1"}])
+    arguments = (str(port), ",".join(addresses()), ",".join(map(str, private(project))))
+    scripts = {name: (SCRIPTS / name).read_bytes() for name in ("probe.py", "ask.py")}
+    project.repository("any", scripts | {"arguments": " ".join([*arguments, WHERE_TO_LOOK, *SECRETS]).encode()})
+    shown = project.whimbrel("preview", "probe", "--org", "acme", "--repo", "any", "--json").json
+    return Probed(project, model, arguments, shown)
 
 
 def playing(*commands: str) -> Play:
@@ -87,30 +86,35 @@ def addresses() -> list[str]:
     return sorted({address.address for address in known if address.family == socket.AF_INET})
 
 
-def private_paths(project: Project, neighbour: Path) -> list[str]:
-    return [str(path) for path in (neighbour, project.folder, project.home / "whimbrel.db", Path.home(), "/etc/shadow")]
+def neighbour_of(project: Project) -> Path:
+    """The checkout of another attempt."""
+    return project.home / "attempts" / "c0ffee1234-1.1" / "tree"
 
 
-def _blocks(event: dict[str, Any]) -> list[dict[str, Any]]:
-    content = event.get("message", {}).get("content", []) if isinstance(event.get("message"), dict) else []
+def private(project: Project) -> list[Path]:
+    return [neighbour_of(project), project.folder, project.home / "whimbrel.db", Path("/root"), Path("/etc/shadow")]
+
+
+def blocks_of(event: dict[str, Any]) -> list[dict[str, Any]]:
+    message = event.get("message")
+    content = message["content"] if isinstance(message, dict) else []
     return [block for block in content if isinstance(block, dict)]
 
 
-def test_the_probe_finds_all_of_it_on_the_host(probed: Probed, tmp_path: Path) -> None:
+def test_on_the_host_the_probe_finds_it(probed: Probed) -> None:
     """Else its silence elsewhere would mean nothing. (Names are resolved only where there is a network.)"""
-    environment = {**probed.project.environment, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, SCRIPTS / probed.probe[0], *probed.probe[1:]]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    command: list[str | Path] = [sys.executable, SCRIPTS / "probe.py", *probed.arguments, str(probed.project.folder), *SECRETS]
+    environment = probed.project.environment
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
     assert found["connected"] == addresses()
-    assert str(probed.project.home / "whimbrel.db") in found["seen"]
-    assert str(probed.project.home / "attempts" / "c0ffee1234-1.1" / "tree") in found["seen"]
+    assert {str(path) for path in private(probed.project)[:3]} <= set(found["seen"])
     assert [place for place in found["told"] if place.endswith("/environ")]
 
 
 def test_a_step_reaches_nothing(probed: Probed) -> None:
     (diff,) = probed.shown["artifacts"]["diff"]
-    (added,) = [line[1:] for line in diff.splitlines() if line.startswith('+{"connected"')]
+    (added,) = [line[1:] for line in diff.splitlines() if line.startswith("+{")]
     assert json.loads(added) == NOTHING
 
 
@@ -123,8 +127,9 @@ def test_a_check_reaches_nothing(probed: Probed) -> None:
 
 
 def test_the_agents_bash_reaches_nothing_but_the_gateways_socket(probed: Probed) -> None:
-    found = json.loads(probed.bash(f"python3 {' '.join(probed.probe)}"))
-    assert found == NOTHING | {"sockets": ["/run/api/api.sock"]}
+    found = json.loads(probed.bash(LOOK))
+    of_claude_itself = [path for path in found["sockets"] if path.startswith("/tmp/cc-socks/")]
+    assert found == NOTHING | {"sockets": ["/run/api/api.sock", *of_claude_itself]}
 
 
 def test_through_the_socket_only_the_policys_model_answers(probed: Probed) -> None:

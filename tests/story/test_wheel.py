@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
+import click
 import pytest
 
 from tests.fakes import repositories
@@ -25,7 +25,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tell("-m", "pip", "--python", str(folder / "venv" / "bin" / "python"), *OFFLINE, str(wheel), cwd=folder)
     (packages,) = (folder / "venv" / "lib").glob("python3*/site-packages")
     # A folder that a .pth adds has its own .pth files left unread: the editable install of the checkout is not among them.
-    (packages / "borrowed.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+    (packages / "borrowed.pth").write_text(f"{Path(click.__file__).parents[1]}\n")
     return folder / "venv" / "bin"
 
 

@@ -44,6 +44,7 @@ def status(**changed: Any) -> dict[str, Any]:
         "tokens": 123_456,
         "success_rate": 0.875,
         "avg_duration_ms": 8_123,
+        "breaker": None,
         **changed,
     }
 
@@ -171,6 +172,29 @@ def test_a_campaign_that_attempted_nothing_has_a_status() -> None:
     shown = text_of(tables.status_panel(status(outcomes={}, success_rate=None, avg_duration_ms=None, targets=0)))
     assert "nothing attempted yet" in shown
     assert "average" not in shown
+
+
+OPEN = {
+    "state": "open",
+    "since": "2026-01-15T12:00:00+00:00",
+    "until": "2026-01-15T12:01:00+00:00",
+    "failures": 5,
+    "reason": "the circuit breaker is open, failures in a row: 5, the last one: status 529",
+}
+CLOSED = {"state": "closed", "since": None, "until": None, "failures": 0, "reason": ""}
+
+
+def test_the_breaker_says_since_when_until_when_and_why() -> None:
+    told = f"open since {OPEN['since']} until {OPEN['until']}: {OPEN['reason']}"
+    assert tables.breaker_line("acme", OPEN).plain == f"circuit breaker of acme: {told}"
+    assert told in words(text_of(tables.status_panel(status(breaker=OPEN)), 200))
+
+
+def test_a_closed_breaker_is_a_word_and_an_unknown_one_says_why() -> None:
+    assert tables.breaker_line("acme", CLOSED).plain == "circuit breaker of acme: closed"
+    assert tables.breaker_line("acme", None).plain == "circuit breaker of acme: not known, for no Redis answers"
+    assert "breaker closed" in words(text_of(tables.status_panel(status(breaker=CLOSED))))
+    assert "breaker" not in text_of(tables.status_panel(status()))
 
 
 def test_campaigns_are_a_line_each() -> None:

@@ -22,6 +22,7 @@ host: local:./demo/host            # later: github, https://ghe.example.com, git
 timezone: Europe/Berlin
 quota: {usd_per_month: 500.00, alert_at: 0.8, tokens_per_hour: 1000000, requests_per_minute: 60, concurrent_runs: 5}
 ceilings: {usd_per_attempt: 10.00, attempts_per_run: 3, open_pull_requests: 50, pull_requests_per_hour: 30}
+breaker: {failures: 5, reset_seconds: 60}
 may_trigger: {permission: write, users: [], teams: []}
 campaigns: [standardize, migrate-to-pyproject]
 """
@@ -131,6 +132,14 @@ def test_a_mistake_is_told_with_its_line_and_its_mend(line: str, problem: str) -
         ("{claude: a, tols: []}", "`steps[0].tols` is unknown in a Claude step: did you mean `tools`?"),
         ("{claude: a, prompt: b}", "`steps[0]`: a Claude step has either `claude:`"),
         ("{claude: a, template: b}", "`steps[0]`: `template:` and `to:` of a Claude step go together"),
+        ("{prompt: a, output_schema: ../x}", "`steps[0].output_schema`: '../x' is no path below the root"),
+        ("{prompt: a, output_schema: 7}", "`steps[0].output_schema` is 7; it must be a text or a mapping (`key: value`)"),
+        ("{prompt: a, output_schema: {type: array}}", "`steps[0].output_schema`: it must describe an object"),
+        ("{prompt: a, output_schema: a.json, name: A-b}", "`steps[0].name`: 'A-b' is no name of a result"),
+        ("{prompt: a, name: b}", "`steps[0]`: `name:` of a Claude step names the result that its `output_schema:` asks for"),
+        ("{prompt: a, skills: /x}", "`steps[0].skills`: '/x' is no path below the root"),
+        ("{prompt: a, timeout_minutes: 0}", "`steps[0].timeout_minutes` is 0; it must be more than 0"),
+        ("{prompt: a, max_usd: -1}", "`steps[0].max_usd` is -1; it must be at least 0"),
         ("{rnu: x}", "`steps[0].rnu` is unknown: did you mean `run`?"),
         ("{fan_out: x}", "`steps[0].fan_out` is not offered yet"),
         ("{}", "`steps[0]` is no step: a step has `run:`"),
@@ -273,6 +282,56 @@ def test_an_include_with_a_computed_name_may_reach_every_template() -> None:
 def test_a_template_that_cannot_be_used_is_refused(given_templates: dict[str, bytes], problem: str) -> None:
     with pytest.raises(PolicyError, match=problem):
         revision(parse_campaign(SMALL, "c"), given_templates)
+
+
+def test_two_results_do_not_share_a_name() -> None:
+    step = "{prompt: a, output_schema: a.json, name: b}"
+    (said,) = problems(parse_campaign, f"name: tidy\ndescription: x\nsteps: [{step}, {step}]\n")
+    assert said == "p.yaml:1: two Claude steps have the name b"
+
+
+GUIDED = """\
+name: tidy
+description: Tidy up.
+steps: [{prompt: x, config: CLAUDE.md, skills: skills/, subagents: agents, output_schema: a.json}]
+"""
+GUIDANCE = {
+    **PULL_REQUEST,
+    "CLAUDE.md": b"Use ${{ it }}.",
+    "skills/packaging/SKILL.md": b"{% no template",
+    "agents/reviewer.md": b"---\nname: reviewer\ndescription: Reviews.\n---\n",
+    "a.json": b'{"type": "object"}',
+}
+
+
+@pytest.mark.parametrize("name", [name for name in GUIDANCE if name not in PULL_REQUEST])
+def test_the_revision_changes_with_what_a_session_is_given(name: str) -> None:
+    policy = parse_campaign(GUIDED, "c")
+    changed = {**GUIDANCE, name: GUIDANCE[name] + b"\n", "skillset/other/SKILL.md": b"none of it"}
+    assert revision(policy, changed) != revision(policy, GUIDANCE)
+    assert revision(policy, {**changed, name: GUIDANCE[name]}) == revision(policy, GUIDANCE)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "problem"),
+    [
+        ("CLAUDE.md", None, r"campaigns/tidy\.yaml: there is no template CLAUDE\.md"),
+        ("CLAUDE.md/x", b"", r"CLAUDE\.md: is a folder, and must be a file"),
+        ("skills/packaging/SKILL.md", None, r"campaigns/tidy\.yaml: there is no template skills"),
+        ("skills/packaging/OTHER.md", b"", "skills: there is no skill in it"),
+        ("agents/reviewer.md", b"Review.", r"agents: reviewer\.md is no subagent"),
+        ("a.json", b"{", r"a\.json: line 1 is no JSON"),
+        ("a.json", b'{"type": "array"}', r"a\.json: it must describe an object"),
+        ("a.json", b"\xff", r"a\.json: .*utf-8"),
+    ],
+)
+def test_guidance_that_cannot_be_used_is_refused(name: str, content: bytes | None, problem: str) -> None:
+    around = name.rpartition("/")[0] or name
+    given = {path: text for path, text in GUIDANCE.items() if not path.startswith(around)}
+    if content is not None:
+        given[name] = content
+    with pytest.raises(PolicyError, match=problem):
+        revision(parse_campaign(GUIDED, "c"), given)
 
 
 def test_nearest() -> None:

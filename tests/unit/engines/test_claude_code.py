@@ -16,7 +16,7 @@ from bot.domain.money import ZERO, MicroUsd
 from bot.domain.policies import ClaudeStep, Limits
 from bot.domain.usage import Usage
 from bot.engines.claude_code import ClaudeEngine, follow_template
-from bot.errors import AgentFailed, LimitReached, QuotaRefused
+from bot.errors import AgentFailed, LimitReached, PolicyError, QuotaRefused
 from bot.ports import GatewayHandle, SandboxCommand, SandboxEnd, SandboxResult, StepContext, Workspace
 from bot.rendering import Renderer
 
@@ -72,21 +72,33 @@ class Scene:
     result: SandboxResult = field(default_factory=ended)
     told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     artifacts: dict[str, bytes] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
     models: list[frozenset[str]] = field(default_factory=list)
+    caps: list[int] = field(default_factory=list)
     is_cancelled: bool = False
 
     def __post_init__(self) -> None:
-        (self.folder / "prompts").mkdir()
-        (self.folder / "prompts/move.md.j2").write_text("Move {{ name }}.\n\n")
-        (self.folder / "pyproject.toml.j2").write_text('[project]\nname = "{{ name }}"\n')
+        (self.folder / "work").mkdir()
+        self.template("prompts/move.md.j2", "Move {{ name }}.\n\n")
+        self.template("pyproject.toml.j2", '[project]\nname = "{{ name }}"\n')
         self.gateway = CountingGateway(self.folder / "api")
         self.sandbox = PlayingSandbox([], self.result)
+
+    def template(self, path: str, text: str) -> None:
+        file = self.folder / "templates" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
 
     def apply(self, **step: Any) -> None:
         self.sandbox.lines = [line if isinstance(line, bytes) else json.dumps(line).encode() for line in self.events]
         self.sandbox.result = self.result
         engine = ClaudeEngine(
-            self.sandbox, Renderer([self.folder]), self.open, Path("/usr/lib/claude"), secrets=("hunter2",), idle_seconds=77
+            self.sandbox,
+            Renderer([self.folder / "templates"]),
+            self.open,
+            Path("/usr/lib/claude"),
+            secrets=("hunter2",),
+            idle_seconds=77,
         )
         asked = step if "claude" in step else {"prompt": "Move it.", **step}
         engine.apply(ClaudeStep(**asked), self.context())
@@ -94,13 +106,14 @@ class Scene:
     @contextmanager
     def open(self, models: frozenset[str], context: StepContext) -> Iterator[GatewayHandle]:
         self.models.append(models)
+        self.caps.append(context.usd_cap_micro)
         self.gateway.is_open = True
         yield self.gateway
         self.gateway.is_open = False
 
     def context(self) -> StepContext:
         return StepContext(
-            workspace=Workspace(self.folder / "tree", self.folder / "home", self.folder / "scratch"),
+            workspace=Workspace(self.folder / "tree", self.folder / "home", self.folder / "work" / "scratch"),
             variables={"name": "acme"},
             limits=Limits(memory_mb=1024),
             usd_cap_micro=2_500_000,
@@ -108,7 +121,7 @@ class Scene:
             emit=lambda message, **data: self.told.append((message, data)),
             artifact=self.artifacts.__setitem__,
             rendered=lambda path, content: None,
-            output=lambda name, value: None,
+            output=self.outputs.__setitem__,
             cancelled=lambda: self.is_cancelled,
         )
 
@@ -158,6 +171,123 @@ def test_the_command_has_the_flags_that_keep_the_repository_out(scene: Scene) ->
     assert pairs["--max-budget-usd"] == "2.500000"
     assert pairs["--permission-mode"] == "bypassPermissions"
     assert "Move it." not in " ".join(argv)
+
+
+def guided(scene: Scene) -> None:
+    scene.template("CLAUDE.md", "Be {{ brief }}.\n")
+    scene.template("skills/packaging/SKILL.md", "---\nname: packaging\n---\n${{ x }}\n")
+    scene.template("skills/packaging/scripts/check.py", "#!/usr/bin/env python3\n")
+    scene.template("agents/reviewer.md", "---\nname: reviewer\ndescription: Reviews.\n---\nReview.\n")
+
+
+def test_guidance_skills_and_subagents_are_a_read_only_folder_of_ours_for_as_long_as_the_session(scene: Scene) -> None:
+    guided(scene)
+    seen: dict[str, tuple[str, str]] = {}
+
+    def look() -> None:
+        (folder,) = [mount.source for mount in scene.command.mounts if mount.target == "/opt/guidance"]
+        for file in folder.rglob("*"):
+            if file.is_file():
+                seen[file.relative_to(folder).as_posix()] = (file.read_text(), oct(file.stat().st_mode & 0o777))
+
+    scene.sandbox.before_line = look
+    scene.apply(config="CLAUDE.md", skills="skills/", subagents="agents", tools=["Read"])
+    assert seen == {
+        ".claude-plugin/plugin.json": ('{"name": "whimbrel"}', "0o644"),
+        "CLAUDE.md": ("Be {{ brief }}.\n", "0o644"),
+        "skills/packaging/SKILL.md": ("---\nname: packaging\n---\n${{ x }}\n", "0o644"),
+        "skills/packaging/scripts/check.py": ("#!/usr/bin/env python3\n", "0o755"),
+        "agents/reviewer.md": ("---\nname: reviewer\ndescription: Reviews.\n---\nReview.\n", "0o644"),
+    }
+    assert not [mount for mount in scene.command.mounts if mount.writable]
+    assert list((scene.folder / "work").iterdir()) == []
+    argv = list(scene.command.argv)
+    pairs = list(pairwise(argv))
+    assert {("--plugin-dir", "/opt/guidance"), ("--add-dir", "/opt/guidance"), ("--add-dir", "/workspace")} <= set(pairs)
+    assert ("--tools", "Read,Skill,Agent") in pairs
+    assert ("--setting-sources", "") in pairs
+    assert "--disable-slash-commands" not in argv
+
+
+@pytest.mark.parametrize(
+    ("given", "flags", "tools"),
+    [
+        ({"config": "CLAUDE.md"}, {"--disable-slash-commands"}, "Read"),
+        ({"subagents": "agents"}, {"--disable-slash-commands", "--plugin-dir", "--forward-subagent-text"}, "Read,Agent"),
+        ({"skills": "skills"}, {"--plugin-dir"}, "Read,Skill"),
+        ({}, {"--disable-slash-commands"}, "Read"),
+    ],
+)
+def test_a_session_gets_no_more_than_it_was_given(scene: Scene, given: dict[str, str], flags: set[str], tools: str) -> None:
+    guided(scene)
+    scene.apply(**given, tools=["Read"])
+    argv = list(scene.command.argv)
+    assert {"--disable-slash-commands", "--plugin-dir", "--forward-subagent-text"} & set(argv) == flags
+    assert argv[argv.index("--tools") + 1] == tools
+    assert ("/opt/guidance" in argv) is bool({"config", "subagents", "skills"} & given.keys())
+
+
+def test_guidance_that_is_missing_is_told_before_anything_is_begun(scene: Scene) -> None:
+    with pytest.raises(PolicyError, match="there is no template skils"):
+        scene.apply(skills="skils")
+    assert scene.models == []
+
+
+def test_a_step_is_held_to_its_own_time_and_money(scene: Scene) -> None:
+    scene.apply(timeout_minutes=0.5, max_usd="0.25")
+    assert scene.command.timeout_seconds == 30
+    assert dict(pairwise(scene.command.argv))["--max-budget-usd"] == "0.250000"
+    assert scene.caps == [250_000]
+
+
+def test_a_step_cannot_widen_the_attempts_time_and_money(scene: Scene) -> None:
+    scene.apply(timeout_minutes=60, max_usd=100)
+    assert scene.command.timeout_seconds == 123
+    assert scene.caps == [2_500_000]
+
+
+SCHEMA = {"type": "object", "properties": {"grade": {"type": "integer"}}, "required": ["grade"]}
+
+
+def test_a_structured_result_is_kept_and_told_by_its_name(scene: Scene) -> None:
+    scene.events = [{**DONE, "result": '{"grade":3}', "structured_output": {"grade": 3}}]
+    scene.apply(output_schema=SCHEMA, name="review")
+    assert json.loads(dict(pairwise(scene.command.argv))["--json-schema"]) == SCHEMA
+    assert json.loads(scene.artifacts["output"]) == {"grade": 3}
+    assert scene.outputs == {"review": {"grade": 3}}
+    assert "answer" not in scene.artifacts
+
+
+def test_a_schema_may_be_a_file_of_the_templates(scene: Scene) -> None:
+    scene.template("schemas/review.json", json.dumps(SCHEMA))
+    scene.events = [{**DONE, "structured_output": {"grade": 3}}]
+    scene.apply(output_schema="schemas/review.json")
+    assert json.loads(dict(pairwise(scene.command.argv))["--json-schema"]) == SCHEMA
+    assert scene.outputs == {}
+
+
+@pytest.mark.parametrize(
+    ("output", "words"),
+    [
+        (None, "ended without the result that `output_schema` asks for; it said: Moved."),
+        ({"grade": "poor"}, "the result does not fit `output_schema`: $.grade: 'poor' is not of type 'integer'"),
+        ({}, "the result does not fit `output_schema`: $: 'grade' is a required property"),
+    ],
+)
+def test_a_session_without_a_result_that_fits_has_failed(scene: Scene, output: object, words: str) -> None:
+    scene.events = [{**DONE, "structured_output": output}]
+    with pytest.raises(AgentFailed) as caught:
+        scene.apply(output_schema=SCHEMA, name="review")
+    assert words in str(caught.value)
+    assert not caught.value.retryable
+    assert scene.outputs == {}
+    assert "output" not in scene.artifacts
+
+
+def test_without_a_schema_the_last_words_are_kept_as_they_are(scene: Scene) -> None:
+    scene.events = [{**DONE, "result": "# Report\n\nhunter2 is weak.\n"}]
+    scene.apply()
+    assert scene.artifacts["answer"] == b"# Report\n\n[redacted] is weak.\n"
 
 
 def test_every_model_that_claude_code_knows_is_the_steps(scene: Scene) -> None:

@@ -177,8 +177,18 @@ def test_a_result_has_its_figures_and_words() -> None:
         text="Done well with [redacted].",
         turns=3,
         denials=("Write .npmrc", "Bash"),
+        answer="Done \x1b[1mwell\x1b[0m with [redacted].",
+        output=None,
     )
     assert reader.result.was_api_error
+
+
+def test_an_answer_keeps_its_lines_and_an_output_its_shape() -> None:
+    reader, _ = read({**RESULT, "result": "One.\n\nTwo.", "structured_output": {"found": ["ghp_abc", 1, None]}})
+    assert reader.result is not None
+    assert reader.result.answer == "One.\n\nTwo."
+    assert reader.result.text == "One. Two."
+    assert reader.result.output == {"found": ["[redacted]", 1, None]}
 
 
 @pytest.mark.parametrize(
