@@ -19,6 +19,7 @@ PHASES = {"cold": "v4", "warm": "v5"}
 """The version that the workflow is to have. Warm is a second change to the same branch, with all that the first one left."""
 
 BRANCH = "whimbrel/bump"
+ONE = "whimbrel, one repository"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def contestants(all_repos: Path) -> list[Contestant]:
     """`all_repos` is the folder with all-repos' commands."""
     return [
         Contestant("whimbrel", _whimbrel),
-        Contestant("whimbrel, one repository", _whimbrel, repositories=1),
+        Contestant(ONE, _whimbrel, repositories=1),
         Contestant("git worktree script", lambda place, version: place.script("worktree.sh", BRANCH, VERSION=version)),
         Contestant("git clone --depth 1 script", lambda place, version: place.script("depth1.sh", BRANCH, VERSION=version)),
         Contestant("all-repos", lambda place, version: _all_repos(place, version, all_repos), "all-repos_autofix_bump"),
@@ -82,7 +83,9 @@ def _perform(contestant: Contestant, place: Arena, version: str) -> Usage:
 
 def _whimbrel(place: Arena, version: str) -> Command:
     step = {"template": "files/workflow.yml.j2", "to": WORKFLOW, "mode": "overwrite"}
-    place.write_policies({"name": "bump", "description": "Check out with one version", "paths": [f"/{WORKFLOW}"], "steps": [step]})
+    place.write_policies(
+        {"name": "bump", "description": "Check out with one version", "paths": [f"/{WORKFLOW}"], "steps": [step]}
+    )
     template = place.folder / "templates" / step["template"]
     template.parent.mkdir(parents=True, exist_ok=True)
     template.write_text(workflow("{{ repo.name }}", version))
@@ -96,13 +99,15 @@ def _all_repos(place: Arena, version: str, commands: Path) -> Command:
     config = place.folder / "all-repos.json"
     config.touch(mode=0o600)
     config.write_text(
-        json.dumps({
-            "output_dir": "clones",
-            "source": "all_repos.source.json_file",
-            "source_settings": {"filename": "urls.json"},
-            "push": "push_branch",
-            "push_settings": {},
-        })
+        json.dumps(
+            {
+                "output_dir": "clones",
+                "source": "all_repos.source.json_file",
+                "source_settings": {"filename": "urls.json"},
+                "push": "push_branch",
+                "push_settings": {},
+            }
+        )
     )
     variables = {"PATH": f"{commands}:{place.path}", "PYTHONPATH": str(HERE / "peers"), "PARALLEL": str(place.parallel)}
     environment = place.environment(**variables, BRANCH="bump", VERSION=version)
@@ -114,6 +119,6 @@ def _counting_path(folder: Path) -> str:
     git = shutil.which("git")
     counting = folder / "counting" / "git"
     counting.parent.mkdir(exist_ok=True)
-    counting.write_text(f"#!/bin/sh\necho >>{folder / 'calls'}\nexec {git} \"$@\"\n")
+    counting.write_text(f'#!/bin/sh\necho >>{folder / "calls"}\nexec {git} "$@"\n')
     counting.chmod(0o755)
     return f"{counting.parent}:{os.environ['PATH']}"

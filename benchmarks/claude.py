@@ -1,4 +1,4 @@
-"""Claude Code on each repository: attempts by Whimbrel, against the bare binary in bubblewrap, with an instant scripted model."""
+"""Claude Code on each repository: Whimbrel against the bare binary in bubblewrap, with a scripted model that answers at once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bot.sandbox.arguments import find_bwrap, installed_bwraps
 MODEL = "claude-sonnet-4-5"
 PROMPT = "Describe this repository in NOTES.md."
 WORKERS = (1, 2, 4)
+BARE = "claude in bwrap"
 
 Results = dict[tuple[str, int], list[Usage]]
 """By contestant and the number of workers: what each round took."""
@@ -23,7 +24,7 @@ Results = dict[tuple[str, int], list[Usage]]
 
 def compete(organization: Path, names: Sequence[str], rounds: int) -> Results:
     """Interleaved rounds, each with the numbers of workers in turn; `names` are the repositories, an attempt each."""
-    everyone: dict[str, Callable[[Arena, ScriptedModel], Command]] = {"whimbrel": _whimbrel, "claude in bwrap": _bare}
+    everyone: dict[str, Callable[[Arena, ScriptedModel], Command]] = {"whimbrel": _whimbrel, BARE: _bare}
     results: Results = defaultdict(list)
     for number in range(rounds):
         order = list(everyone) if number % 2 == 0 else list(reversed(everyone))
@@ -49,7 +50,9 @@ def _play(conversation: Conversation) -> Turn:
 
 def _whimbrel(place: Arena, model: ScriptedModel) -> Command:
     step = {"prompt": PROMPT, "model": MODEL}
-    place.write_policies({"name": "describe", "description": "Notes on each repository", "paths": ["/NOTES.md"], "steps": [step]})
+    place.write_policies(
+        {"name": "describe", "description": "Notes on each repository", "paths": ["/NOTES.md"], "steps": [step]}
+    )
     return place.whimbrel("describe", ANTHROPIC_BASE_URL=model.base_url, ANTHROPIC_API_KEY="sk-ant-api03-of-no-worth")
 
 

@@ -14,7 +14,7 @@ ORG = "acme"
 
 _BEGAN = 1_600_000_000
 _FOLDERS = ("src", "src/core", "src/api", "tests", "docs", "scripts")
-_SYLLABLES = "ba de fi go hu ka le mi no pu ra se ti vo zu".split()
+_SYLLABLES = ["ba", "de", "fi", "go", "hu", "ka", "le", "mi", "no", "pu", "ra", "se", "ti", "vo", "zu"]
 _NOBODYS_CONFIGURATION = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.resources
 import importlib.util
 import os
@@ -173,8 +174,9 @@ def breaker_status(settings: Settings, org: str) -> dict[str, Any] | None:
 def _services(settings: Settings, database: Database) -> Services:
     sandbox, clock = BubblewrapSandbox(), SystemClock()
 
+    @functools.cache
     def renderer(revision: str) -> Renderer:
-        return Renderer([_templates_of(settings, database, revision)])
+        return Renderer([_templates_of(settings, database, revision)], compiled=_compiled_templates(settings.home))
 
     def claude(org: OrgPolicy, meter: Meter, templates: Renderer) -> Engine:
         def open_gateway(models: frozenset[str], context: StepContext) -> contextlib.AbstractContextManager[Gateway]:
@@ -254,6 +256,12 @@ def _templates_of(settings: Settings, database: Database, revision: str) -> Path
         file.write_text(text)
     with contextlib.suppress(FileExistsError, OSError):
         fresh.rename(folder)
+    return folder
+
+
+def _compiled_templates(home: Path) -> Path:
+    folder = home / "compiled"
+    folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 

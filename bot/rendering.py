@@ -13,6 +13,7 @@ from traceback import extract_tb
 from typing import Any
 
 from jinja2 import (
+    FileSystemBytecodeCache,
     FunctionLoader,
     StrictUndefined,
     Template,
@@ -43,10 +44,12 @@ class Renderer:
     An undefined name is an error. A block tag alone on its line leaves no line behind; a final newline stays.
     """
 
-    def __init__(self, roots: Sequence[Path]):
+    def __init__(self, roots: Sequence[Path], *, compiled: Path | None = None):
+        """`compiled` is a folder, this user's alone, that keeps what was compiled for the next process."""
         self._files = _plain_files(roots)
         self._environment = ImmutableSandboxedEnvironment(
             loader=FunctionLoader(self._load),
+            bytecode_cache=FileSystemBytecodeCache(str(compiled)) if compiled else None,
             undefined=StrictUndefined,
             autoescape=False,
             keep_trailing_newline=True,

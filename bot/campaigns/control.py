@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
@@ -21,10 +21,8 @@ def pause(services: Services, campaign_id: str, *, actor: str) -> list[Dispatch]
         campaign = _active(tx, campaign_id)
         campaigns.set_state(tx, campaign_id, CampaignState.PAUSED)
         _record(tx, services, campaign, actor, "campaign.paused")
-        busy = runs.busy_of(tx, campaign_id)
-    for run in busy:
-        reclaim(services, run, f"the campaign was paused by {actor}", counts=False)
-    return [Dispatch(run.id, run.fence) for run in busy]
+    reason = f"the campaign was paused by {actor}"
+    return _stop(services, campaign_id, lambda run: reclaim(services, run, reason, counts=False))
 
 
 def resume(services: Services, campaign_id: str, *, actor: str) -> None:
@@ -42,10 +40,10 @@ def cancel(services: Services, campaign_id: str, *, actor: str) -> list[Dispatch
         campaign = _active(tx, campaign_id)
         campaigns.cancel(tx, campaign_id, reason, services.clock.now())
         _record(tx, services, campaign, actor, "campaign.cancelled")
-        busy = runs.busy_of(tx, campaign_id)
-    for run in busy:
-        _end(services, run, reason)
-    return [Dispatch(run.id, run.fence) for run in busy]
+    stopped = _stop(services, campaign_id, lambda run: _end(services, run, reason))
+    with services.database.transaction() as tx:
+        campaigns.cancel(tx, campaign_id, reason, services.clock.now())  # and what was handed back meanwhile
+    return stopped
 
 
 def retry(services: Services, campaign_id: str, run_ids: Sequence[str], *, actor: str) -> int:
@@ -65,15 +63,30 @@ def retry(services: Services, campaign_id: str, run_ids: Sequence[str], *, actor
     return len(again)
 
 
-def _end(services: Services, run: Run, reason: str) -> None:
-    """End a run that an attempt is working on: its money is settled, and whatever it still writes is fenced off."""
+def _stop(services: Services, campaign_id: str, stop: Callable[[Run], bool]) -> list[Dispatch]:
+    """Stop what is under way, until nothing is: a run may be claimed or handed back while it is looked at."""
+    stopped = []
+    while True:
+        with services.database.reading() as tx:
+            busy = runs.busy_of(tx, campaign_id)
+        if not busy:
+            return stopped
+        stopped += [Dispatch(run.id, run.fence) for run in busy if stop(run)]
+
+
+def _end(services: Services, run: Run, reason: str) -> bool:
+    """End a run that an attempt is working on: its money is settled, and whatever it still writes is fenced off.
+
+    False when it went on meanwhile.
+    """
     try:
         with services.database.transaction() as tx:
             runs.end(tx, run, Outcome.SKIPPED, reason, now=services.clock.now())
             cost, tokens = ledger.close_attempt(tx, run.attempt_key, clock=services.clock)
             runs.add_cost(tx, run, cost, tokens)
     except FenceLost:
-        return
+        return False
+    return True
 
 
 def _active(tx: Connection, campaign_id: str) -> Campaign:

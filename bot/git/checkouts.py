@@ -7,7 +7,7 @@ repository's .gitattributes ask for, nothing of it runs or changes a byte.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,11 +69,13 @@ class Snapshot:
         return known is not None and known.stamp == stamp and stamp.changed_ns < self.last_tick_ns
 
 
-def checkout(mirror: Mirror, commit: str, tree: Path) -> Snapshot:
+def checkout(mirror: Mirror, commit: str, tree: Path, *, only: Iterable[str] | None = None) -> Snapshot:
     """Write the commit's files into the empty folder `tree` (made where it is missing). Links stay links.
 
-    Raises GitError for a tree that no git would check out: a `.git` in any spelling, `..`, one name twice.
+    With `only`, just what is at these paths and on the way to them, and the .gitignore files in those folders. Raises
+    GitError for a tree that no git would check out: a `.git` in any spelling, `..`, one name twice.
     """
+    wanted = None if only is None else _on_the_way(only)
     tree.mkdir(parents=True, exist_ok=True)
     files: dict[str, Known] = {}
     submodules: set[str] = set()
@@ -82,6 +84,8 @@ def checkout(mirror: Mirror, commit: str, tree: Path) -> Snapshot:
         folder, tree_id = folders.pop()
         with open_folder(tree, folder) as descriptor:
             for path, name, entry in _entries(mirror, folder, tree_id):
+                if wanted is not None and path not in wanted:
+                    continue
                 if entry.filemode in MODES:
                     files[path] = _write(mirror, entry, descriptor, name, path)
                     continue
@@ -92,6 +96,12 @@ def checkout(mirror: Mirror, commit: str, tree: Path) -> Snapshot:
                     submodules.add(path)
     last = max((known.stamp.changed_ns for known in files.values()), default=0)
     return Snapshot(files, frozenset(submodules), last)
+
+
+def _on_the_way(paths: Iterable[str]) -> set[str]:
+    """The paths, every folder (or what is in its place) that leads to them, and the .gitignore of each folder."""
+    places = {"/".join(parts[:depth]) for parts in (path.split("/") for path in paths) for depth in range(1, len(parts) + 1)}
+    return places | {".gitignore"} | {f"{place}/.gitignore" for place in places}
 
 
 def _entries(mirror: Mirror, folder: str, tree_id: pygit2.Oid) -> Iterator[tuple[str, str, pygit2.Object]]:

@@ -69,7 +69,7 @@ def change(
     recorder: Recorder,
     stop: Deadline,
 ) -> Ended:
-    snapshot = checkout(base.mirror, base.commit, place.tree)
+    snapshot = checkout(base.mirror, base.commit, place.tree, only=files_read(services, assignment, base))
     made = apply_steps(services, assignment, accounts, base, place, recorder, stop)
     changeset = collect_changes(assignment, base, place, snapshot, recorder)
     if not changeset:
@@ -138,6 +138,15 @@ def hold_budget(services: Services, assignment: Assignment) -> None:
     with services.database.transaction() as tx:
         runs.require(tx, assignment.run)
         ledger.ensure_account(tx, "attempt", assignment.run.attempt_key, "", assignment.policy.budget.attempt)
+
+
+def files_read(services: Services, assignment: Assignment, base: Base) -> list[str] | None:
+    """The paths that the steps look at, where all of them are templates; None where one may look at anything."""
+    steps = [step for step in assignment.policy.steps if isinstance(step, TemplateStep)]
+    if len(steps) < len(assignment.policy.steps):
+        return None
+    renderer, variables = services.renderer(assignment.campaign.revision), assignment.variables(base.commit)
+    return [renderer.render_text(step.to, variables) for step in steps]
 
 
 def apply_steps(

@@ -34,7 +34,7 @@ class Recorder:
 
     def enter(self, stage: Stage, message: str) -> None:
         self.stage = stage
-        with self._services.database.transaction() as tx:
+        with self._services.database.transaction(durable=False) as tx:
             runs.enter_stage(tx, self._run, stage)
             self._add(tx, message, {})
 
@@ -43,7 +43,7 @@ class Recorder:
         if "prompt_sha256" in data:
             self.prompts.append(data["prompt_sha256"])
         try:
-            with self._services.database.transaction() as tx:
+            with self._services.database.transaction(durable=False) as tx:
                 self._add(tx, message, data)
         except StoreError as error:
             log.warning("%s: a line of its progress is not recorded: %s", self._run.attempt_key, error)
@@ -53,7 +53,7 @@ class Recorder:
         content = _redacted(content)
         folder = self._services.artifacts / self._run.campaign_id / self._run.id
         folder.mkdir(parents=True, exist_ok=True)
-        with self._services.database.transaction() as tx:
+        with self._services.database.transaction(durable=False) as tx:
             same_kind = sum(
                 known.kind == kind and known.fence == self._run.fence for known in records.artifacts_of(tx, self._run.id)
             )
@@ -64,7 +64,7 @@ class Recorder:
             records.add_artifact(tx, self._run.id, artifact, self._services.clock.now())
 
     def verdict(self, verdict: Verdict) -> None:
-        with self._services.database.transaction() as tx:
+        with self._services.database.transaction(durable=False) as tx:
             runs.note_attempt(tx, self._run, verdict=redact(json.dumps(verdict.to_json())))
 
     def _add(self, tx: Any, message: str, data: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from bot.domain.states import Outcome
+from bot.domain.states import Outcome, RunState
 from bot.errors import FenceLost
 from bot.services import Services
 from bot.store import audit, ledger, records, runs
@@ -21,13 +21,19 @@ def reclaim_expired(services: Services) -> list[Run]:
     """Hand back every run whose lease has run out."""
     with services.database.reading() as tx:
         found = runs.expired(tx, services.clock.now())
-    return [run for run in found if reclaim(services, run, "its worker stopped answering")]
+    return [run for run in found if _reclaim_expired(services, run)]
+
+
+def _reclaim_expired(services: Services, run: Run) -> bool:
+    if run.state is RunState.DISPATCHED:
+        return reclaim(services, run, "no worker came for it", counts=False)
+    return reclaim(services, run, "its worker stopped answering")
 
 
 def reclaim(services: Services, run: Run, reason: str, *, counts: bool = True) -> bool:
     """Hand one run back; False when it went on meanwhile. A run that was handed back too often ends as failed.
 
-    `counts` is False for a run that was given up on purpose.
+    `counts` is False for a run that was given up on purpose, or that nobody has begun.
     """
     try:
         with services.database.transaction() as tx:

@@ -42,8 +42,8 @@ class BladedDatabase(Database):
     blade: Blade | None = None
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        with super().transaction() as tx:
+    def transaction(self, *, durable: bool = True) -> Iterator[Connection]:
+        with super().transaction(durable=durable) as tx:
             yield tx
             self._pass_under("before a commit")
         self._pass_under("after a commit")

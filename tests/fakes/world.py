@@ -9,13 +9,12 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from bot.campaigns.activation import Activation, activate
+from bot.campaigns.activation import Activation, activate, complete_finished
 from bot.campaigns.planning import make_plan
 from bot.domain.policies import CampaignPolicy, CommandStep, OrgPolicy, Step, TemplateStep
 from bot.domain.policy_files import revision
 from bot.domain.pull_requests import PullRequest, PullRequestState
 from bot.domain.repositories import Repository
-from bot.domain.states import RunState
 from bot.engines.template import TemplateEngine
 from bot.hosts.local import LocalHost
 from bot.pipeline.assignment import Ended
@@ -42,7 +41,6 @@ TEMPLATES: Mapping[str, str] = {
     "pull_request/body.md.j2": "By {{ policy }}, revision {{ revision }}: {{ files | join(', ') }}\n",
     "pull_request/commit.md.j2": "{{ description }}\n",
 }
-LONG_SECONDS = 3600.0
 EVERYTHING = 1000
 
 
@@ -111,7 +109,13 @@ class World:
         return folder
 
     def plan(
-        self, note: str = "Be kind.", *, name: str = "notes", steps: list[Any] | None = None, **policy: Any
+        self,
+        note: str = "Be kind.",
+        *,
+        name: str = "notes",
+        steps: list[Any] | None = None,
+        ignore_published: bool = False,
+        **policy: Any,
     ) -> tuple[Plan, CampaignPolicy]:
         """Of a policy that has every repository hold `note`."""
         parsed = CampaignPolicy.model_validate(
@@ -124,7 +128,7 @@ class World:
             }
         )
         made = revision(parsed, {name: text.encode() for name, text in TEMPLATES.items()})
-        return make_plan(self.services, self.org, parsed, TEMPLATES, made), parsed
+        return make_plan(self.services, self.org, parsed, TEMPLATES, made, ignore_published=ignore_published), parsed
 
     def start(self, note: str = "Be kind.", **policy: Any) -> str:
         """Start, or join, a campaign; return its id."""
@@ -145,6 +149,7 @@ class World:
         while taken := self.dispatch():
             for item in taken:
                 self.attempt(item)
+        complete_finished(self.services)
 
     def campaign(self, campaign_id: str) -> Campaign:
         with self.database.reading() as tx:
@@ -176,9 +181,6 @@ class World:
             assert tx.execute(select(func.coalesce(func.sum(accounts.c.reserved), 0))).scalar_one() == 0
             assert audit.verify(tx, self.services.audit_key, self.org.org) is None
         assert not self.services.attempts.is_dir() or not list(self.services.attempts.iterdir())
-
-    def is_ended(self, run: Run) -> bool:
-        return run.state is RunState.ENDED
 
     def _renderer(self, revision: str) -> Renderer:
         folder = self.services.home / "revisions" / revision

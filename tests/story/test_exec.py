@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
@@ -156,7 +157,7 @@ def test_nothing_to_change_is_no_failure(folder: Exec, serve: Serve) -> None:
 def test_secrets_and_state_stay_out_of_the_copy(folder: Exec, serve: Serve) -> None:
     folder.put(".gitignore", ".env\n")
     folder.put(".env", "TOKEN=very-secret\n")
-    folder.put(".git/config", "[remote]\n")
+    (folder.project.folder / ".git").mkdir()
     model = serve(playing(bash("ls -A . work; grep -r very-secret . || echo CLEAN")))
     folder.project.use(model)
     folder.project.whimbrel("exec", "--org", "acme", "--prompt", "Look.", "--files", "work/**/*.py")
@@ -236,7 +237,7 @@ def test_what_the_agent_made_may_be_refused(folder: Exec, serve: Serve) -> None:
 
 def test_a_timeout_is_told_with_its_figure(folder: Exec, serve: Serve, hang: tuple[Play, Event]) -> None:
     done = folder.ask(serve(hang[0]), "--timeout", "0.05", status=1)
-    assert "wall clock: 3." in done.stderr
+    assert re.search(r"wall clock: [\d.]+ s of \d\.\d s allowed", done.stderr)
     assert folder.left() == []
 
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -26,11 +26,11 @@ class MoodyDatabase(Database):
     refused = 0
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
+    def transaction(self, *, durable: bool = True) -> Iterator[Connection]:
         if self.trouble is not None:
             self.refused += 1
             raise self.trouble
-        with super().transaction() as tx:
+        with super().transaction(durable=durable) as tx:
             yield tx
 
 
@@ -70,7 +70,7 @@ def test_it_is_lost_when_the_run_goes_on_without_it(world: World, run: Run) -> N
         eventually(lease.lost, "the lease is lost")
 
 
-def test_an_outage_of_the_database_is_sat_out(new_world: type) -> None:
+def test_an_outage_of_the_database_is_sat_out(new_world: Callable[..., World]) -> None:
     world = new_world(MoodyDatabase)
     run = begin(world)
     with Lease(world.services, run, renew_every_seconds=OFTEN) as lease:
@@ -83,7 +83,7 @@ def test_an_outage_of_the_database_is_sat_out(new_world: type) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_who_cannot_renew_any_more_does_not_believe_to_hold_it(new_world: type) -> None:
+def test_who_cannot_renew_any_more_does_not_believe_to_hold_it(new_world: Callable[..., World]) -> None:
     world = new_world(MoodyDatabase)
     run = begin(world)
     world.database.trouble = StoreError("no such table")

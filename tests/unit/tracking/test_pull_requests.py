@@ -1,0 +1,115 @@
+"""What became of the pull requests, and of intents whose attempt died."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.domain.pull_requests import PullRequestText
+from bot.domain.repositories import Repository
+from bot.domain.states import Outcome
+from bot.pipeline.lease import LEASE
+from bot.store import audit, publications, runs
+from bot.store.runs import Run
+from bot.tracking.pull_requests import refresh_all, refresh_publications
+from tests.fakes import repositories
+from tests.fakes.queue import intend
+from tests.fakes.world import World
+
+TOOL = Repository("acme", "tool", "main", None)
+
+
+@pytest.fixture
+def opened(world: World) -> World:
+    """A world with the pull request #1 open."""
+    world.repository("tool")
+    world.start()
+    world.work()
+    return world
+
+
+def refresh(world: World) -> int:
+    return refresh_publications(world.services, world.local, "acme")
+
+
+def state(world: World) -> str:
+    found = world.publication("tool")
+    assert found is not None
+    return found.state
+
+
+def last_event(world: World) -> tuple[str, str, str]:
+    with world.database.reading() as tx:
+        *_, event = audit.events(tx, "acme")
+    return event["actor"], event["action"], event["subject"]
+
+
+def test_an_open_one_stays_so(opened: World) -> None:
+    assert refresh(opened) == 0
+    assert state(opened) == "open"
+
+
+def test_a_merge_and_who_did_it(opened: World) -> None:
+    opened.local.merge(TOOL, 1, by="bob")
+    assert refresh(opened) == 1
+    assert refresh(opened) == 0
+    assert (state(opened), last_event(opened)) == ("merged", ("bob", "pull_request.merged", "acme/tool#1"))
+
+
+def test_a_close_and_who_did_it(opened: World) -> None:
+    opened.local.close(TOOL, 1, by="bob")
+    refresh_all(opened.services, [opened.org])
+    assert (state(opened), last_event(opened)) == ("closed", ("bob", "pull_request.closed", "acme/tool#1"))
+    opened.require_tidy()
+
+
+def test_a_repository_that_is_gone_takes_no_place(opened: World) -> None:
+    bare = opened.folder / "host" / "acme" / "tool.git"
+    bare.rename(bare.with_suffix(".gone"))
+    assert refresh(opened) == 1
+    assert (state(opened), last_event(opened)[1]) == ("closed", "pull_request.closed")
+
+
+def test_only_the_policys_own_are_asked_for(opened: World) -> None:
+    opened.local.close(TOOL, 1, by="bob")
+    assert refresh_publications(opened.services, opened.local, "acme", "another") == 0
+    assert state(opened) == "open"
+
+
+class TestIntents:
+    """An attempt has written down that it will publish, and died."""
+
+    @pytest.fixture
+    def run(self, world: World) -> Run:
+        world.repository("tool")
+        campaign = world.start()
+        [item] = world.dispatch()
+        with world.database.transaction() as tx:
+            run = runs.claim(tx, item.run_id, item.fence, worker="w", now=world.clock.now(), lease=LEASE)
+            intend(tx, world.clock, publications.Change("acme", "notes", "tool", "main"))
+        assert run is not None
+        assert run.campaign_id == campaign
+        return run
+
+    def give_up(self, world: World, run: Run) -> None:
+        with world.database.transaction() as tx:
+            runs.end(tx, run, Outcome.FAILED, "died", now=world.clock.now())
+
+    def test_while_a_run_is_at_work_it_stays(self, world: World, run: Run) -> None:
+        assert refresh(world) == 0
+        assert state(world) == "intent"
+
+    def test_one_that_came_to_nothing_gives_its_place_back(self, world: World, run: Run) -> None:
+        self.give_up(world, run)
+        refresh_all(world.services, [world.org])
+        assert state(world) == "closed"
+
+    def test_one_that_came_about_is_found(self, world: World, run: Run) -> None:
+        bare = world.folder / "host" / "acme" / "tool.git"
+        repositories.commit(repositories.opened(bare), {"x": b"x"}, branch="whimbrel/notes", start="main")
+        text = PullRequestText("T", "B", (), (), draft=False)
+        world.local.open_pull_request(TOOL, branch="whimbrel/notes", base="main", text=text)
+        self.give_up(world, run)
+        assert refresh(world) == 1
+        found = world.publication("tool")
+        assert found is not None
+        assert (found.state, found.number, found.revision) == ("open", 1, "")
