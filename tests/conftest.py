@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import pytest
@@ -11,6 +12,11 @@ from bot.store.audit import AuditKey
 from bot.store.database import Database
 from tests.databases import Databases, PostgresDatabases, SqliteDatabases, postgres, postgres_binaries
 from tests.fakes.clock import ManualClock
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background by a shell: what the tests start would inherit it, and not hear their Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

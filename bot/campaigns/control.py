@@ -65,7 +65,7 @@ def retry(services: Services, campaign_id: str, run_ids: Sequence[str], *, actor
 
 def _stop(services: Services, campaign_id: str, stop: Callable[[Run], bool]) -> list[Dispatch]:
     """Stop what is under way, until nothing is: a run may be claimed or handed back while it is looked at."""
-    stopped = []
+    stopped: list[Dispatch] = []
     while True:
         with services.database.reading() as tx:
             busy = runs.busy_of(tx, campaign_id)

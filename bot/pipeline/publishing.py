@@ -141,6 +141,7 @@ def _record(
     now, org, policy = services.clock.now(), assignment.run.org, assignment.policy.name
     repository = assignment.run.repository
     with services.database.transaction() as tx:
+        runs.require(tx, assignment.run)
         publications.record_open(tx, publication, pull_request, assignment.campaign.revision, now)
         audit.append(
             tx, services.audit_key, services.clock, org=org, actor="whimbrel", action="pull_request.published",

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.states import CampaignState, RunState
+from bot.domain.states import CampaignState
 from bot.errors import HostUnavailable
 from bot.queue.connection import connect_briefly
-from bot.queue.jobs import JobQueue
+from bot.queue.jobs import JobQueue, job_id
 from bot.queue.server import redis_server
 from bot.scheduler import Scheduler
+from bot.store.runs import Dispatch
 from tests.fakes.blade import WatchedHost
 from tests.fakes.world import World
 
@@ -34,17 +35,15 @@ def test_a_campaign_from_its_first_round_to_its_last(world: World, queue: JobQue
     campaign = world.start()
     machine = scheduler(world, queue, [])
     machine.round()
-    assert queue.depth() == 1
-    [run] = [world.run(campaign)]
-    assert run.state is RunState.DISPATCHED
-    folder = world.services.attempts / "c0-1.1"
-    folder.mkdir(parents=True)
+    assert queue.known([job_id(f"{campaign}-1", 1)])
+    leftover = world.services.attempts / "c0-1.1"
+    leftover.mkdir(parents=True)
 
-    world.clock.advance(13 * 3600 + 1)  # nobody came for it
+    world.clock.advance(13 * 3600 + 1)  # no worker came for it
     machine.round()
-    assert world.run(campaign).state is RunState.PENDING
-    assert not folder.exists()
-    world.work()
+    assert queue.known([job_id(f"{campaign}-1", 2)])
+    assert not leftover.exists()
+    world.attempt(Dispatch(f"{campaign}-1", 2))
     machine.round()
     assert world.campaign(campaign).state is CampaignState.COMPLETED
 
