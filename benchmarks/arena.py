@@ -1,4 +1,4 @@
-"""Where one contestant works: a folder with a fresh copy of the organization, and nothing that another one has touched."""
+"""Where one contestant works: a folder with a fresh copy of its repositories, and nothing that another one has touched."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WHIMBREL = Path(sys.executable).with_name("whimbrel")
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """`names` are the repositories to change; `path` is PATH, whose first folder may count the calls of git."""
+    """`names` are its repositories; `path` is PATH, whose first folder may count the calls of git."""
 
     folder: Path
     names: Sequence[str]
@@ -43,9 +43,9 @@ class Arena:
         each = ["xargs", "-a", "names", "-n", "1", "-P", str(self.parallel), HERE / "scripts" / name]
         return Command(each, self.folder, self.environment(HOST=self.host.as_uri(), BRANCH=branch, **variables))
 
-    def whimbrel(self, policy: str, *options: str, **variables: str) -> Command:
+    def whimbrel(self, policy: str, **variables: str) -> Command:
         """`whimbrel run`, with its own embedded server and `parallel` workers."""
-        run = [WHIMBREL, "run", policy, "--org", ORG, "--workers", str(self.parallel), "--json", *options]
+        run = [WHIMBREL, "run", policy, "--org", ORG, "--workers", str(self.parallel), "--json"]
         return Command(run, self.folder, self.environment(**variables))
 
     def environment(self, **variables: str) -> dict[str, str]:
@@ -77,7 +77,9 @@ class Arena:
 
 @contextmanager
 def arena(organization: Path, names: Sequence[str], parallel: int, path: str = os.environ["PATH"]) -> Iterator[Arena]:
-    """An arena beside the organization, which is removed at the end."""
+    """An arena beside the organization, with these repositories of it. It is removed at the end."""
     with tempfile.TemporaryDirectory(dir=organization.parent, prefix="arena-") as folder:
-        shutil.copytree(organization, Path(folder) / "host" / ORG)
-        yield Arena(Path(folder), names, parallel, path)
+        place = Arena(Path(folder), names, parallel, path)
+        for name in names:
+            shutil.copytree(organization / f"{name}.git", place.host / f"{name}.git")
+        yield place

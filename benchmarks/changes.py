@@ -89,8 +89,7 @@ def _whimbrel(place: Arena, version: str) -> Command:
     template = place.folder / "templates" / step["template"]
     template.parent.mkdir(parents=True, exist_ok=True)
     template.write_text(workflow("{{ repo.name }}", version))
-    one = ["--repo", place.names[0]] if len(place.names) == 1 else []
-    return place.whimbrel("bump", *one)
+    return place.whimbrel("bump")
 
 
 def _all_repos(place: Arena, version: str, commands: Path) -> Command:

@@ -1,4 +1,4 @@
-"""Claude Code on each repository: Whimbrel against the bare binary in bubblewrap, with a scripted model that answers at once."""
+"""Claude Code on each repository: Whimbrel, and the bare binary in bubblewrap. The scripted model answers at once."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ OURS = "whimbrel"
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """How and where the figures were taken. `loads` are the machine's load averages, at the start of each part and at the end."""
+    """How and where the figures were taken. `loads` are the machine's, at the start of each part and at the end."""
 
     repositories: int
     attempts: int
@@ -45,40 +45,40 @@ def _head(setting: Setting) -> str:
     loads = " → ".join(f"{load:.1f}" for load in setting.loads)
     return f"""# Benchmarks
 
-Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; do not edit. It records where Whimbrel stands; no figure here is a goal yet.
+Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}; do not edit. It records where Whimbrel stands; no figure is a goal yet.
 
 | | |
 |---|---|
-| machine | {os.cpu_count()} × {_cpu()}, {_memory_gb():.0f} GB, {_file_system(setting.folder)}; Linux {platform.release()} |
+| machine | {os.cpu_count()} x {_cpu()}, {_memory_gb():.0f} GB, {_file_system(setting.folder)}; Linux {platform.release()} |
 | load average | {loads} (at the start of each part, and at the end) |
 | versions | {_versions()} |
 | figures | medians of {setting.rounds} interleaved rounds; ratios are taken within a round, then their median |
 
-A machine that others use at the same time makes every time longer: read the ratios. A load average above {os.cpu_count()} at the start
-means that it was so. CPU is user and system time of every process that the command started, by the kernel's account
-(`getrusage` of a parent that adopts and waits for all of them): workers, the processes they fork, git, the embedded Valkey.
-Memory is the highest sum of the whole tree in samples 0.2 s apart: RSS counts a shared page in each process, PSS once.
+A machine that others use at the same time makes every time longer: read the ratios. Where the first load average is not near 0,
+it was so. CPU is user and system time of every process that the command started, by the kernel's account (`getrusage` of a
+parent that adopts and waits for all of them): workers, the processes they fork, git, the embedded Valkey. Memory is the highest
+sum of the whole tree in samples 0.2 s apart: RSS counts a shared page in each process, PSS once.
 
 ## One template change
 
-{setting.repositories} generated repositories ({FILES} files, {COMMITS} commits each) as bare repositories on this disk. One version in one
-file is changed, on a branch of its own, and the branch is pushed. Everybody works on {changes.PARALLEL} repositories at once, and what is on
-each branch is compared with what it should be.
+Generated repositories of {FILES} files and {COMMITS} commits: {setting.repositories}, bare, on this disk. One version in one file is
+changed on a branch of its own, and the branch is pushed. Everybody works on {changes.PARALLEL} repositories at once; after each
+command, what is on each branch is compared with what it should be.
 
-- **whimbrel**: `whimbrel run --workers {changes.PARALLEL}`, from the command's start to its end: discovery and plan, the embedded Valkey and
-  the workers' start, queue, SQL, ledger, audit trail, mirror, commit, push, pull request with its rendered text, artifacts.
+- **whimbrel**: `whimbrel run --workers {changes.PARALLEL}`, from the command's start to its end: discovery and plan, start of the
+  embedded Valkey and the workers, queue, SQL, ledger, audit trail, mirror, commit, push, pull request with its text, artifacts.
 - **whimbrel, one repository**: the same command for a single one: what starting and ending alone costs.
-- **git worktree script**: `xargs -P{changes.PARALLEL}` of [worktree.sh](../benchmarks/scripts/worktree.sh): a bare mirror, `git worktree add`,
-  sed, commit, push. **git clone --depth 1 script**: [depth1.sh](../benchmarks/scripts/depth1.sh), which keeps nothing.
-  Neither opens pull requests, records anything, or could be run again after a failure.
-- **all-repos** (PyPI): `all-repos-clone` and `all-repos-sed -j {changes.PARALLEL}`. It opens no pull request here either.
+- **git worktree script**: `xargs -P{changes.PARALLEL}` of [worktree.sh](../benchmarks/scripts/worktree.sh): a bare mirror that
+  is kept, `git worktree add`, sed, commit, push. **git clone --depth 1 script**: [depth1.sh](../benchmarks/scripts/depth1.sh),
+  which keeps nothing. Neither opens pull requests, records anything, or can go on after a failure.
+- **all-repos** (PyPI): `all-repos-clone` where nothing is there, `all-repos-sed -j {changes.PARALLEL}`. It opens no pull request.
 """
 
 
 def _phase(phase: str, setting: Setting, results: changes.Results, git: dict[tuple[str, str], int]) -> str:
     words = {
         "cold": "Nothing is there yet: no mirrors, no clones, a new WHIMBREL_HOME, no database.",
-        "warm": "The same again with another version: mirrors and clones are there, the branch and its pull request are moved on.",
+        "warm": "Again, with another version: mirrors and clones are there; the branch is moved on, and its pull request.",
     }
     names = [name for name, of in results if of == phase]
     rows = []
@@ -87,14 +87,14 @@ def _phase(phase: str, setting: Setting, results: changes.Results, git: dict[tup
         rows.append(
             [
                 name,
-                f"{_middle(rounds, _wall):.2f} ({min(map(_wall, rounds)):.2f}–{max(map(_wall, rounds)):.2f})",
+                f"{_middle(rounds, _wall):.2f} ({min(map(_wall, rounds)):.2f}-{max(map(_wall, rounds)):.2f})",
                 f"{60 * many / _middle(rounds, _wall):.0f}",
                 f"{1000 * _middle(rounds, _cpu_seconds) / many:.0f}",
                 *_peaks(rounds),
                 f"{git[name, phase] / many:.1f}",
             ]
         )
-    head = ["", "wall s (min–max)", "repositories/min", "CPU ms a repository", "RSS MB", "PSS MB", "git commands a repository"]
+    head = ["", "wall s (min-max)", "repositories/min", "CPU ms a repository", "RSS MB", "PSS MB", "git commands a repository"]
     others = [name for name in names if name not in (OURS, changes.ONE)]
     ratios = [_ratios(name, results[OURS, phase], results[name, phase]) for name in others]
     return f"""### {phase.capitalize()}
@@ -116,21 +116,21 @@ def _agent(setting: Setting, results: claude.Results) -> str:
                 [
                     name,
                     str(workers),
-                    f"{_middle(rounds, _wall):.1f} ({min(map(_wall, rounds)):.1f}–{max(map(_wall, rounds)):.1f})",
+                    f"{_middle(rounds, _wall):.1f} ({min(map(_wall, rounds)):.1f}-{max(map(_wall, rounds)):.1f})",
                     f"{60 * setting.attempts / _middle(rounds, _wall):.1f}",
                     f"{_middle(rounds, _cpu_seconds) / setting.attempts:.2f}",
                     *_peaks(rounds),
                 ]
             )
         ratios.append(_ratios(str(workers), results[OURS, workers], results[claude.BARE, workers]))
-    head = ["", "at once", "wall s (min–max)", "attempts/min", "CPU s an attempt", "RSS MB", "PSS MB"]
+    head = ["", "at once", "wall s (min-max)", "attempts/min", "CPU s an attempt", "RSS MB", "PSS MB"]
     return f"""## Claude Code
 
-{setting.attempts} attempts, a repository each, with the real binary and a scripted model that answers at once: four requests, three tool
-calls (Bash, Read, Write). **whimbrel** is `whimbrel run --workers N`, all of the above and the sandbox, the gateway and the
-ledger of every request. **claude in bwrap** is [claude.sh](../benchmarks/scripts/claude.sh): the same binary, flags and
-conversation in bubblewrap, `xargs -P N`, with nothing around it; it publishes nothing. The scripted model's own time and memory
-are in neither's figures.
+The real binary on {setting.attempts} repositories, with a scripted model that answers at once: four requests, three tool calls
+(Bash, Read, Write). **whimbrel** is `whimbrel run --workers N`: all of the above, and the sandbox, the gateway and the ledger of
+every request. **claude in bwrap** is [claude.sh](../benchmarks/scripts/claude.sh) by `xargs -P N`: the same binary, flags and
+conversation in bubblewrap, with nothing around it; it publishes nothing. The scripted model's own time and memory are in
+neither's figures.
 
 {_table(head, rows)}
 

@@ -19,7 +19,7 @@ def three_repositories(faulty: Faulty) -> None:
         faulty.project.repository(name, {"README.md": b"# Hello\n"})
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_command_hands_back_and_the_same_command_goes_on(faulty: Faulty, number: signal.Signals) -> None:
     running = faulty.run("--workers", "2")
     first, *_ = faulty.wait_for(2)
@@ -46,6 +46,7 @@ def test_two_commands_for_one_policy(faulty: Faulty) -> None:
     assert len(faulty.campaigns()) == 1
 
 
+@pytest.mark.slow
 def test_one_of_two_commands_is_interrupted(faulty: Faulty) -> None:
     """The other one says so and ends; it does not wait for ever."""
     interrupted, other = faulty.run("--workers", "1"), faulty.run("--workers", "1")
@@ -57,6 +58,7 @@ def test_one_of_two_commands_is_interrupted(faulty: Faulty) -> None:
     faulty.require_nothing_left()
 
 
+@pytest.mark.slow
 def test_two_schedulers_and_four_workers(faulty: Faulty) -> None:
     for _ in range(2):
         faulty.start("scheduler")

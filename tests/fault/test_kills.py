@@ -18,6 +18,7 @@ def two_repositories(faulty: Faulty) -> None:
         faulty.project.repository(name, FILES)
 
 
+@pytest.mark.slow
 def test_of_the_process_that_does_the_work(faulty: Faulty) -> None:
     running = faulty.run("--workers", "1")
     faulty.wait_for(1)

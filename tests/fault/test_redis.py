@@ -17,6 +17,7 @@ def three_repositories(faulty: Faulty) -> None:
         faulty.project.repository(name, {"README.md": b"# Hello\n"})
 
 
+@pytest.mark.slow
 def test_everything_in_it_is_lost(faulty: Faulty) -> None:
     """One attempt is under way, the others wait in the queue: the sweep puts them there again."""
     running = faulty.run("--workers", "1")
@@ -41,6 +42,7 @@ def test_it_is_killed_under_a_running_command(faulty: Faulty) -> None:
     assert [row["attempts"] for row in campaign.rows] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_it_is_killed_under_scheduler_and_workers(faulty: Faulty) -> None:
     faulty.start("scheduler")
     faulty.start("worker", "-n", "2")

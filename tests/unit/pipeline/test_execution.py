@@ -263,6 +263,9 @@ def test_who_has_lost_the_run_changes_nothing(world: World, moment: str, occurre
     assert (run.state, run.attempts, run.losses, run.worker) == (RunState.ENDED, 2, 1, "worker")
     with world.database.reading() as tx:
         actions = [event["action"] for event in audit.events(tx, "acme") if event["subject"].startswith((run.id, "acme/"))]
+        zombies = ledger.account(tx, "attempt", f"{run.id}.1")
+    assert zombies is not None
+    assert zombies.cap == 0
     assert actions == ["attempt.started", "attempt.lost", "attempt.started", "pull_request.published", "attempt.succeeded"]
     world.require_tidy()
 

@@ -67,10 +67,10 @@ class TestDispatch:
         busy = queue.begin(4)
         queue.campaign("second", 20)
         given = []
-        for run in busy[:2]:
+        for run in busy[:3]:
             end(queue, run)
             given += queue.orgs_of(queue.dispatch(4))
-        assert given == ["second", "second"]
+        assert given == ["second", "second", "first"]
 
     def test_equals_draw_lots(self, queue: Queue) -> None:
         """With one slot, and an org always as good as the other, none is served alone."""
@@ -81,7 +81,7 @@ class TestDispatch:
             [run] = queue.begin(1)
             served[run.org] += 1
             end(queue, run)
-        assert served.total() <= 90
+        assert served.total() <= 60
 
     def test_concurrency_is_held_for_each_org(self, queue: Queue) -> None:
         queue.campaign("narrow", 5, concurrent=2)
