@@ -61,17 +61,16 @@ sum of the whole tree in samples 0.2 s apart: RSS counts a shared page in each p
 
 ## One template change
 
-Generated repositories of {FILES} files and {COMMITS} commits: {setting.repositories}, bare, on this disk. One version in one file is
-changed on a branch of its own, and the branch is pushed. Everybody works on {changes.PARALLEL} repositories at once; after each
+{setting.repositories} generated bare repositories of {FILES} files and {COMMITS} commits. One version in one file is changed on a branch of its own, and the branch is pushed. Everybody works on {changes.PARALLEL} repositories at once; after each
 command, what is on each branch is compared with what it should be.
 
-- **whimbrel**: `whimbrel run --workers {changes.PARALLEL}`, from the command's start to its end: discovery and plan, start of the
-  embedded Valkey and the workers, queue, SQL, ledger, audit trail, mirror, commit, push, pull request with its text, artifacts.
+- **whimbrel**: `whimbrel run --workers {changes.PARALLEL}`, from its start to its end: discovery and plan, start of the embedded
+  Valkey and the workers, queue, SQL, ledger, audit trail, mirror, commit, push, pull request with its text, artifacts.
 - **whimbrel, one repository**: the same command for a single one: what starting and ending alone costs.
 - **git worktree script**: `xargs -P{changes.PARALLEL}` of [worktree.sh](../benchmarks/scripts/worktree.sh): a bare mirror that
   is kept, `git worktree add`, sed, commit, push. **git clone --depth 1 script**: [depth1.sh](../benchmarks/scripts/depth1.sh),
   which keeps nothing. Neither opens pull requests, records anything, or can go on after a failure.
-- **all-repos** (PyPI): `all-repos-clone` where nothing is there, `all-repos-sed -j {changes.PARALLEL}`. It opens no pull request.
+- **all-repos** (PyPI): `all-repos-clone` at first, then `all-repos-sed -j {changes.PARALLEL}`. It opens no pull request.
 """
 
 
@@ -127,8 +126,8 @@ def _agent(setting: Setting, results: claude.Results) -> str:
     return f"""## Claude Code
 
 The real binary on {setting.attempts} repositories, with a scripted model that answers at once: four requests, three tool calls
-(Bash, Read, Write). **whimbrel** is `whimbrel run --workers N`: all of the above, and the sandbox, the gateway and the ledger of
-every request. **claude in bwrap** is [claude.sh](../benchmarks/scripts/claude.sh) by `xargs -P N`: the same binary, flags and
+(Bash, Read, Write). **whimbrel** is `whimbrel run --workers N`: all of the above, and sandbox, gateway and ledger of every
+request. **claude in bwrap** is [claude.sh](../benchmarks/scripts/claude.sh) by `xargs -P N`: the same binary, flags and
 conversation in bubblewrap, with nothing around it; it publishes nothing. The scripted model's own time and memory are in
 neither's figures.
 

@@ -43,7 +43,7 @@ from bot.store.alerts import Alerts
 from bot.store.audit import AuditKey
 from bot.store.campaigns import Campaign
 from bot.store.database import Database
-from bot.store.ledger import Accounts, LedgerMeter
+from bot.store.ledger import Accounts, LedgerMeter, OrgMonth
 from bot.store.runs import Run
 
 ANTHROPIC_API = "https://api.anthropic.com"
@@ -208,7 +208,8 @@ def _services(settings: Settings, database: Database) -> Services:
         if campaign.policy.uses_model:
             org = campaign.org_policy
             alerts = Alerts(run.org, run.attempt_key, org.quota.alert_at, read_audit_key(settings), clock, run)
-            made[ClaudeStep] = claude(org, LedgerMeter(database, accounts, clock, alerts), templates)
+            month = OrgMonth(org.org, org.timezone, org.quota.month)
+            made[ClaudeStep] = claude(org, LedgerMeter(database, accounts, clock, alerts, month), templates)
         yield made
 
     return Services(

@@ -6,6 +6,7 @@ so that the process forked for a job starts at once.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -41,6 +42,8 @@ def hand_back(run_id: str, fence: int, reason: str, by_order: bool) -> None:
 
 
 def main() -> None:
+    with contextlib.suppress(ImportError):  # without git installed, each attempt says so
+        import git.cmd  # noqa: F401 - else each work-horse would, for 70 ms
     settings = Settings.from_environment()
     with assemble(settings) as services:
         discard_leftovers(services)

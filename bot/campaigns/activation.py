@@ -87,7 +87,7 @@ def complete_finished(services: Services) -> list[Campaign]:
 def _require_quota(tx: Connection, services: Services, org: OrgPolicy, policy: CampaignPolicy, plan: Plan) -> None:
     """The org's account of this month, with the operator's present cap; refused when there is nothing left of it."""
     period = month_of(services.clock.now(), org.timezone)
-    ledger.ensure_account(tx, "org", org.org, period, micro_usd(org.quota.usd_per_month))
+    ledger.ensure_account(tx, "org", org.org, period, org.quota.month)
     account = ledger.account(tx, "org", org.org, period)
     if policy.uses_model and plan.targets and account is not None and account.left == 0:
         raise QuotaRefused(account.refusal(MicroUsd(policy.budget.attempt)), scope="org")

@@ -113,6 +113,11 @@ class Quota(Strict):
     concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = 5
     """How many runs of the org may be dispatched or running at once."""
 
+    @property
+    def month(self) -> MicroUsd:
+        """The month's allowance in micro-USD."""
+        return micro_usd(self.usd_per_month)
+
 
 class Ceilings(Strict):
     """What no campaign policy may exceed."""

@@ -61,7 +61,9 @@ def judge_checks(results: tuple[CheckResult, ...]) -> Verdict:
     if not leaves:
         return Verdict("checks", Decision.PASS, "no checks to pass")
     if not failed:
-        return Verdict("checks", Decision.PASS, "its check passed" if len(leaves) == 1 else f"all {len(leaves)} checks passed", leaves)
+        return Verdict(
+            "checks", Decision.PASS, "its check passed" if len(leaves) == 1 else f"all {len(leaves)} checks passed", leaves
+        )
     reason = "; ".join(f"{leaf.name}: {leaf.reason}" for leaf in failed)
     return Verdict("checks", Decision.FAIL, reason, leaves)
 

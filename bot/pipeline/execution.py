@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from bot.domain.money import decimal_usd, micro_usd, month_of
+from bot.domain.money import decimal_usd, month_of
 from bot.domain.states import Outcome
 from bot.errors import CeilingReached, ChangeRefused, FenceLost, QuotaRefused, StaleHead, WhimbrelError
 from bot.pipeline.assignment import Assignment, Ended
@@ -82,7 +82,7 @@ def _claim(services: Services, run_id: str, fence: int, worker: str) -> tuple[As
         campaign = campaigns.get(tx, run.campaign_id)
         org, policy = campaign.org_policy, campaign.policy
         accounts = Accounts(
-            org=ledger.open_account(tx, "org", run.org, month_of(now, org.timezone), micro_usd(org.quota.usd_per_month)),
+            org=ledger.open_account(tx, "org", run.org, month_of(now, org.timezone), org.quota.month),
             campaign=ledger.open_account(tx, "campaign", campaign.id, "", policy.budget.campaign),
             attempt=ledger.ensure_account(tx, "attempt", run.attempt_key, "", policy.budget.attempt),
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.domain.changesets import Changeset
-from bot.domain.money import MicroUsd, decimal_usd, micro_usd, month_of
+from bot.domain.money import MicroUsd, decimal_usd, month_of
 from bot.domain.policies import ClaudeStep, Limits, OrgPolicy, path_rules
 from bot.domain.redaction import redact
 from bot.domain.states import Outcome
@@ -36,7 +36,7 @@ from bot.rendering import Renderer
 from bot.services import BOT_EMAIL, BOT_NAME, Services
 from bot.store import audit, ledger
 from bot.store.alerts import Alerts
-from bot.store.ledger import Accounts, LedgerMeter
+from bot.store.ledger import Accounts, LedgerMeter, OrgMonth
 
 MAX_FILES_NAMED = 200
 PROMPT = "{{ prompt }}"
@@ -122,7 +122,7 @@ class _OneShot:
         with self._services.database.transaction() as tx:
             self._audit(tx, "exec.started", model=self._step.model, cap_usd=decimal_usd(cap), files_seen=len(self._base.paths))
             self._accounts = Accounts(
-                org=ledger.open_account(tx, "org", org.org, month, micro_usd(org.quota.usd_per_month)),
+                org=ledger.open_account(tx, "org", org.org, month, org.quota.month),
                 campaign=ledger.ensure_account(tx, "exec", self._id, "", cap),
                 attempt=ledger.ensure_account(tx, "attempt", self._id, "", cap),
             )
@@ -163,7 +163,8 @@ class _OneShot:
         templates = self._place.scratch / "templates"
         _write_files(templates, order.guidance)
         alerts = Alerts(order.org.org, self._id, order.org.quota.alert_at, services.audit_key, services.clock)
-        meter = LedgerMeter(services.database, self._accounts, services.clock, alerts)
+        month = OrgMonth(order.org.org, order.org.timezone, order.org.quota.month)
+        meter = LedgerMeter(services.database, self._accounts, services.clock, alerts, month)
         services.claude(order.org, meter, Renderer([templates])).apply(self._step, self._context())
 
     def _context(self) -> StepContext:

@@ -8,11 +8,12 @@ and never settled is closed at its whole amount by `settle_abandoned`: it may ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Connection, Row, and_, func, insert, select, update
 
-from bot.domain.money import ZERO, MicroUsd
+from bot.domain.money import ZERO, MicroUsd, month_of
 from bot.domain.quota import Account
 from bot.domain.usage import Usage
 from bot.errors import QuotaRefused, StoreError
@@ -31,6 +32,19 @@ class Accounts:
 
     def __iter__(self) -> Iterator[int]:
         return iter((self.org, self.campaign, self.attempt))
+
+
+@dataclass(frozen=True, slots=True)
+class OrgMonth:
+    """Whose month a reservation is charged to: spend belongs to the period in which it was reserved, in the org's time zone."""
+
+    org: str
+    timezone: str
+    cap: MicroUsd
+
+    def account(self, tx: Connection, now: datetime) -> int:
+        """The id of this month's account, made with `cap` where the month has just begun."""
+        return open_account(tx, "org", self.org, month_of(now, self.timezone), self.cap)
 
 
 def ensure_account(tx: Connection, scope: str, key: str, period: str, cap: MicroUsd) -> int:
@@ -161,13 +175,25 @@ Alert = Callable[[Connection, Accounts], None]
 
 
 class LedgerMeter:
-    """`ports.Meter` on the database: each call is a transaction of its own, and `alert`, where there is one, is in it."""
+    """`ports.Meter` on the database: each call is a transaction of its own, and `alert`, where there is one, is in it.
 
-    def __init__(self, database: Database, charged: Accounts, clock: Clock, alert: Alert | None = None):
-        self._database, self._charged, self._clock, self._alert = database, charged, clock, alert
+    With a `month`, an attempt that works past the end of one charges its next requests to the next.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        charged: Accounts,
+        clock: Clock,
+        alert: Alert | None = None,
+        month: OrgMonth | None = None,
+    ):
+        self._database, self._charged, self._clock, self._alert, self._month = database, charged, clock, alert, month
 
     def reserve(self, worst_case: MicroUsd, *, model: str) -> int:
         with self._database.transaction() as tx:
+            if self._month is not None:
+                self._charged = replace(self._charged, org=self._month.account(tx, self._clock.now()))
             reservation = reserve(tx, self._charged, worst_case, model=model, clock=self._clock)
             self._look(tx)
         return reservation

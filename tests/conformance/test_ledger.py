@@ -27,7 +27,7 @@ from bot.domain.usage import Usage
 from bot.errors import QuotaRefused, StoreError
 from bot.store import ledger
 from bot.store.database import Database
-from bot.store.ledger import Accounts
+from bot.store.ledger import Accounts, LedgerMeter, OrgMonth
 from bot.store.schema import accounts, ledger_entries
 from tests.fakes.clock import ManualClock
 
@@ -328,3 +328,22 @@ def sums_of_entries(tx: Connection, place: tuple[str, str, str]) -> tuple[int, i
     closed = {row.closes for row in rows}
     spent = sum(row.amount for row in rows if row.kind == "settle")
     return spent, sum(row.amount for row in rows if row.kind == "reserve" and row.id not in closed)
+
+
+def test_an_attempt_that_works_past_midnight_charges_each_month_with_what_was_reserved_in_it(
+    database: Database, charged: Accounts
+) -> None:
+    berlin_midnight = ManualClock(datetime(2026, 1, 31, 22, 59, 30, tzinfo=UTC))
+    month = OrgMonth("acme", "Europe/Berlin", MicroUsd(10_000_000))
+    meter = LedgerMeter(database, charged, berlin_midnight, month=month)
+    before = meter.reserve(MicroUsd(300_000), model=MODEL)
+    berlin_midnight.advance(60)
+    after = meter.reserve(MicroUsd(200_000), model=MODEL)
+    meter.settle(before, MicroUsd(250_000), Usage(1, 1), estimated=False, latency_ms=1)
+    meter.settle(after, MicroUsd(50_000), Usage(1, 1), estimated=False, latency_ms=1)
+    with database.reading() as tx:
+        months = [(found.period, found.spent, found.reserved) for found in ledger.accounts_of(tx, "org")]
+        attempt = ledger.account(tx, "attempt", "c1-1.1")
+    assert months == [("2026-01", 250_000, 0), ("2026-02", 50_000, 0)]
+    assert attempt is not None
+    assert (attempt.spent, attempt.reserved) == (300_000, 0)
