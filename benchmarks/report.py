@@ -61,10 +61,11 @@ sum of the whole tree in samples 0.2 s apart: RSS counts a shared page in each p
 
 ## One template change
 
-{setting.repositories} generated bare repositories of {FILES} files and {COMMITS} commits. One version in one file is changed on a branch of its own, and the branch is pushed. Everybody works on {changes.PARALLEL} repositories at once; after each
-command, what is on each branch is compared with what it should be.
+{setting.repositories} generated bare repositories of {FILES} files and {COMMITS} commits. One version in one file is
+changed on a branch of its own, and the branch is pushed. Everybody works on {changes.PARALLEL} repositories at once; after
+each command, what is on each branch is compared with what it should be.
 
-- **whimbrel**: `whimbrel run --workers {changes.PARALLEL}`, from its start to its end: discovery and plan, start of the embedded
+- **whimbrel**: `whimbrel run --workers {changes.PARALLEL}`, from its start to its end: discovery and plan, start of
   Valkey and the workers, queue, SQL, ledger, audit trail, mirror, commit, push, pull request with its text, artifacts.
 - **whimbrel, one repository**: the same command for a single one: what starting and ending alone costs.
 - **git worktree script**: `xargs -P{changes.PARALLEL}` of [worktree.sh](../benchmarks/scripts/worktree.sh): a bare mirror that

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import os
 import signal
 from collections.abc import Callable
@@ -52,7 +51,6 @@ class WhimbrelWorker(Worker):
 
     def serve(self) -> None:
         """Work until a signal says to stop. Without RQ's scheduler: what is due is decided in SQL."""
-        gc.freeze()  # a collection in a work-horse would copy every page of what is here for good
         self.work(logging_level="WARNING")
 
     def main_work_horse(self, job: Job, queue: Queue) -> None:
