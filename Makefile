@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: demo test test-all picture lint format lock clean
+.PHONY: demo test test-all bench picture lint format lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/whimbrel demo
@@ -14,6 +14,10 @@ test: lint
 
 test-all: lint
 	@$(BIN)/pytest -q -n $(JOBS) --dist loadfile
+
+# Some 30 minutes. The peers are in an environment of their own.
+bench: $(VENV)/ready $(VENV)-bench/ready
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 picture: $(VENV)/ready
 	@$(BIN)/python docs/picture.py
@@ -36,10 +40,17 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
+$(VENV)-bench/ready: benchmarks/requirements.lock
+	@test -x $(VENV)-bench/bin/python || $(PYTHON) -m venv $(VENV)-bench
+	@$(VENV)-bench/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 # Needs uv: resolves pyproject.toml anew for every platform and Python that it admits.
 lock:
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --extra dev --no-header --no-annotate \
 	  --upgrade pyproject.toml -o requirements.lock
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	  --upgrade benchmarks/requirements.in -o benchmarks/requirements.lock
 
 clean:
-	@rm -rf $(VENV) demo dist build
+	@rm -rf $(VENV) $(VENV)-bench demo dist build

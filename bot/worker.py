@@ -21,7 +21,7 @@ from bot.queue.worker import WhimbrelWorker
 from bot.store import runs
 from bot.tracking.leases import reclaim
 
-_IMPORTED_LATE = ("git.cmd", "httpcore", "anyio._backends._asyncio", "uvicorn.protocols.http.h11_impl")
+IMPORTED_LATE = ("git.cmd", "httpcore", "anyio._backends._asyncio", "uvicorn.protocols.http.h11_impl")
 
 
 def worker_name(pid: int) -> str:
@@ -47,7 +47,7 @@ def hand_back(run_id: str, fence: int, reason: str, by_order: bool) -> None:
 
 def preload() -> None:
     """What is otherwise read at its first use, and so anew by each process forked for a job, for 0.1 s of CPU."""
-    for name in _IMPORTED_LATE:
+    for name in IMPORTED_LATE:
         with contextlib.suppress(ImportError):  # git.cmd wants git installed: without it, each attempt says so
             import_module(name)
     load_prices()

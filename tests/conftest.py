@@ -13,7 +13,6 @@ from bot.store.database import Database
 from tests.databases import Databases, PostgresDatabases, SqliteDatabases, postgres, postgres_binaries
 from tests.fakes.clock import ManualClock
 
-
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Started in the background by a shell: what the tests start would inherit it, and not hear their Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from bot.domain.policies import CampaignPolicy, OrgPolicy, RepositoryPolicy
 from bot.domain.policy_files import parse_repository
@@ -14,6 +15,18 @@ from bot.errors import PolicyError
 from bot.ports import Host
 from bot.store.campaigns import PlanEntry
 from bot.store.publications import Change, Publication
+from bot.store.records import Rejection
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What became of the same changes before: pull requests, and rejections by the same revision."""
+
+    published: Mapping[Change, Publication]
+    rejected: Mapping[tuple[str, str, str], Rejection]
+
+
+NOTHING = Earlier({}, {})
 
 
 def discover(
@@ -23,7 +36,7 @@ def discover(
     *,
     revision: str,
     only: Sequence[str] = (),
-    published: Mapping[Change, Publication],
+    earlier: Earlier = NOTHING,
     seen: Callable[[Repository], None] = lambda _: None,
 ) -> list[PlanEntry]:
     """An entry for each repository of the org whose name matches one of the globs `only` (all, without any).
@@ -38,7 +51,8 @@ def discover(
         change = Change(org.org, policy.name, target.repository, target.base, target.path)
         reason = (
             decide_by_listing(repository, policy)
-            or already_published(published.get(change), revision)
+            or already_published(earlier.published.get(change), revision)
+            or already_rejected(earlier.rejected.get((target.repository, target.base, target.path)), target.head)
             or _decide_by_content(host, repository, policy)
         )
         entries.append(PlanEntry(target, repository, reason))
@@ -57,10 +71,11 @@ def already_published(publication: Publication | None, revision: str) -> str | N
     return None
 
 
-def repository_policy(host: Host, repository: Repository) -> RepositoryPolicy | None:
-    """The repository's own policy, None without one. Raises PolicyError for a broken one."""
-    text = host.read_files(repository, [REPOSITORY_POLICY]).get(REPOSITORY_POLICY)
-    return None if text is None else _parse(text, repository)
+def already_rejected(rejection: Rejection | None, head: str) -> str | None:
+    """The same change on the same commit would be rejected again, and an agent would be paid for it again."""
+    if rejection is None or rejection.head != head:
+        return None
+    return f"rejected before, and nothing has changed since: {rejection.reason} (whimbrel retry {rejection.run_id})"
 
 
 def _decide_by_content(host: Host, repository: Repository, policy: CampaignPolicy) -> str | None:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from bot.campaigns.discovery import discover
+from bot.campaigns.discovery import NOTHING, Earlier, discover
 from bot.domain.money import MicroUsd, decimal_usd
 from bot.domain.policies import CampaignPolicy, OrgPolicy
 from bot.domain.repositories import Repository
 from bot.services import Services
-from bot.store import campaigns, publications, reports
+from bot.store import campaigns, publications, records, reports
 from bot.store.campaigns import Plan, PlanEntry
 from bot.tracking.pull_requests import refresh_publications
 
@@ -24,24 +24,28 @@ def make_plan(
     revision: str,
     *,
     only: Sequence[str] = (),
-    ignore_published: bool = False,
+    anew: bool = False,
     seen: Callable[[Repository], None] = lambda _: None,
 ) -> Plan:
     """Discover, estimate, and store. Nothing is changed anywhere but in the database.
 
-    With `ignore_published` a repository is a target whatever became of an earlier pull request (for a preview).
+    With `anew` a repository is a target whatever became of earlier attempts (for a preview).
     """
     host = services.host(org)
     refresh_publications(services, host, org.org, policy.name)
-    with services.database.reading() as tx:
-        known = [] if ignore_published else publications.of_policy(tx, org.org, policy.name)
-    published = {publication.change: publication for publication in known}
-    entries = discover(host, org, policy, revision=revision, only=only, published=published, seen=seen)
+    earlier = NOTHING if anew else _earlier(services, org.org, policy.name, revision)
+    entries = discover(host, org, policy, revision=revision, only=only, earlier=earlier, seen=seen)
     with services.database.transaction() as tx:
         plan = Plan(campaigns.new_id("p"), org.org, policy.name, revision, tuple(entries), _estimate(tx, org, policy, entries))
         campaigns.save_revision(tx, revision, policy, templates, services.clock.now())
         campaigns.save_plan(tx, plan, services.clock.now())
     return plan
+
+
+def _earlier(services: Services, org: str, policy: str, revision: str) -> Earlier:
+    with services.database.reading() as tx:
+        published = {publication.change: publication for publication in publications.of_policy(tx, org, policy)}
+        return Earlier(published, records.rejections(tx, org, policy, revision))
 
 
 def _estimate(tx: Connection, org: OrgPolicy, policy: CampaignPolicy, entries: Sequence[PlanEntry]) -> dict[str, str]:

@@ -67,7 +67,7 @@ def preview(policy: str, org: str, repo: str, as_json: bool) -> int:
     settings = Settings.from_environment()
     chosen = Chosen(settings, policy, org)
     with assemble(settings) as services:
-        made = _plan(services, chosen, (repo,), ignore_published=True)
+        made = _plan(services, chosen, (repo,), anew=True)
         if not made.targets:
             raise UsageError(_why_no_target(made, repo))
         started = activate(services, made, chosen.policy, chosen.org, actor=actor(), preview=True)
@@ -182,7 +182,7 @@ def _work(settings: Settings, services: Services, chosen: Chosen, campaign_id: s
             progress.finish()
 
 
-def _plan(services: Services, chosen: Chosen, repos: tuple[str, ...], *, ignore_published: bool = False) -> Plan:
+def _plan(services: Services, chosen: Chosen, repos: tuple[str, ...], *, anew: bool = False) -> Plan:
     """Make the plan, and say on a terminal which repository is being looked at."""
     with Console(stderr=True).status(f"Looking through {chosen.org.org} ...") as looking:
         return make_plan(
@@ -192,7 +192,7 @@ def _plan(services: Services, chosen: Chosen, repos: tuple[str, ...], *, ignore_
             chosen.templates,
             chosen.revision,
             only=repos,
-            ignore_published=ignore_published,
+            anew=anew,
             seen=lambda repository: looking.update(f"Looking through {escape(repository.full_name)} ..."),
         )
 

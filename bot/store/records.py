@@ -10,8 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, insert, select
 
+from bot.domain.states import Outcome
 from bot.store.database import upsert
-from bot.store.schema import artifacts, attempts, renderings, runs, timeline
+from bot.store.schema import artifacts, attempts, campaigns, renderings, runs, timeline
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +93,33 @@ def attempts_of(tx: Connection, run_id: str) -> list[AttemptRecord]:
         )
         for row in found
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A run whose change was refused, on the base commit `head`."""
+
+    run_id: str
+    head: str
+    reason: str
+
+
+def rejections(tx: Connection, org: str, policy: str, revision: str) -> dict[tuple[str, str, str], Rejection]:
+    """The newest rejection of each target (repository, base, path) by this very revision; previews do not count."""
+    found = tx.execute(
+        select(runs.c.id, runs.c.repository, runs.c.base, runs.c.path, attempts.c.base_head, attempts.c.reason)
+        .join(campaigns, campaigns.c.id == runs.c.campaign_id)
+        .join(attempts, and_(attempts.c.run_id == runs.c.id, attempts.c.fence == runs.c.fence))
+        .where(
+            campaigns.c.org == org,
+            campaigns.c.policy == policy,
+            campaigns.c.revision == revision,
+            campaigns.c.preview.is_(False),
+            runs.c.outcome == Outcome.REJECTED,
+        )
+        .order_by(attempts.c.started_at)
+    )
+    return {(row.repository, row.base, row.path): Rejection(row.id, row.base_head, row.reason) for row in found}
 
 
 def save_rendering(tx: Connection, key: tuple[str, str, str, str], content: bytes, now: datetime) -> None:

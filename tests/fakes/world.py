@@ -114,7 +114,7 @@ class World:
         *,
         name: str = "notes",
         steps: list[Any] | None = None,
-        ignore_published: bool = False,
+        anew: bool = False,
         **policy: Any,
     ) -> tuple[Plan, CampaignPolicy]:
         """Of a policy that has every repository hold `note`."""
@@ -128,7 +128,7 @@ class World:
             }
         )
         made = revision(parsed, {name: text.encode() for name, text in TEMPLATES.items()})
-        return make_plan(self.services, self.org, parsed, TEMPLATES, made, ignore_published=ignore_published), parsed
+        return make_plan(self.services, self.org, parsed, TEMPLATES, made, anew=anew), parsed
 
     def start(self, note: str = "Be kind.", **policy: Any) -> str:
         """Start, or join, a campaign; return its id."""

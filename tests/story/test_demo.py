@@ -204,13 +204,23 @@ def test_a_second_demo_doubles_nothing(first: Demo, again: Demo) -> None:
     def heads(demo: Demo) -> list[tuple[str, int, str]]:
         return [(pull["repository"], pull["number"], pull["head"]) for pull in demo.pull_requests]
 
-    def expected_again(outcome: str, reason: str, number: int | None) -> tuple[str, str, int | None]:
-        return ("skipped", f"already open: #{number}", None) if outcome == "published" else (outcome, reason, None)
+    def expected_again(run: str, outcome: str, reason: str, number: int | None) -> tuple[str, str, int | None]:
+        match outcome:
+            case "published":
+                return ("skipped", f"already open: #{number}", None)
+            case "rejected":
+                since = f"rejected before, and nothing has changed since: {reason} (whimbrel retry {run})"
+                return ("skipped", since, None)
+            case _:
+                return (outcome, reason, None)
 
     assert heads(again) == heads(first)
     for policy, campaign in again.campaigns.items():
         assert campaign.id != first.campaigns[policy].id
-        assert ends(campaign) == {target: expected_again(*end) for target, end in EXPECTED[policy].items()}
+        before = first.campaigns[policy]
+        assert ends(campaign) == {
+            target: expected_again(before[target]["id"], *end) for target, end in EXPECTED[policy].items()
+        }
 
 
 def test_the_audit_trail_holds_and_tells_all(again: Demo, audit: list[dict[str, Any]]) -> None:

@@ -125,3 +125,17 @@ def test_quoted_is_read_back_by_yaml(text: str) -> None:
 
 def test_slug() -> None:
     assert slug("  Add a README, please! ") == "add-a-readme-please"
+
+
+def test_what_another_process_has_compiled_is_rendered_alike(tmp_path: Path) -> None:
+    templates, compiled = tmp_path / "templates", tmp_path / "compiled"
+    templates.mkdir()
+    compiled.mkdir()
+    (templates / "a.j2").write_text("{{ policy }}\n{{ gone }}")
+    for _ in range(2):
+        with pytest.raises(PolicyError) as caught:
+            Renderer([templates], compiled=compiled).render("a.j2", VARIABLES)
+        assert str(caught.value).startswith("a.j2:2: 'gone' is undefined")
+    assert list(compiled.iterdir())
+    (templates / "a.j2").write_text("{{ policy }}!")
+    assert Renderer([templates], compiled=compiled).render("a.j2", VARIABLES) == "tidy!"

@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 
 from bot.campaigns.discovery import already_published
+from bot.errors import ChangeRefused
+from bot.ports import StepContext
 from bot.store.campaigns import Plan
+from bot.store.ledger import Accounts
 from bot.store.publications import Change, Publication
+from tests.fakes import repositories
 from tests.fakes.blade import WatchedHost
 from tests.fakes.world import World
 
@@ -76,4 +80,21 @@ def test_a_second_plan_sees_what_became_of_the_first(world: World) -> None:
     world.work()
     assert skips(world.plan()[0]) == {"one": "already open: #1", "two": "already open: #1"}
     assert set(skips(world.plan("Be brief.")[0]).values()) == {None}
-    assert set(skips(world.plan(ignore_published=True)[0]).values()) == {None}
+    assert set(skips(world.plan(anew=True)[0]).values()) == {None}
+
+
+def test_what_was_rejected_is_not_tried_again_until_something_has_changed(world: World) -> None:
+    def refuse(_: Accounts, __: StepContext) -> None:
+        raise ChangeRefused(["'x' is a link"])
+
+    world.acts["act"] = refuse
+    folder = world.repository("one")
+    steps = [{"run": "act"}]
+    run = world.run(world.start(steps=steps))
+    world.work()
+    since = f"rejected before, and nothing has changed since: 'x' is a link (whimbrel retry {run.id})"
+    assert skips(world.plan(steps=steps)[0]) == {"one": since}
+    assert skips(world.plan("Be brief.", steps=steps)[0]) == {"one": None}
+    assert skips(world.plan(steps=steps, anew=True)[0]) == {"one": None}
+    repositories.commit(repositories.opened(folder), {"README.md": b"# Moved on\n"})
+    assert skips(world.plan(steps=steps)[0]) == {"one": None}

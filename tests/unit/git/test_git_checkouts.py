@@ -7,8 +7,8 @@ from pathlib import Path
 import pygit2
 import pytest
 
-from bot.errors import GitError
-from bot.git import Mirror, checkout
+from bot.errors import ChangeRefused, GitError
+from bot.git import Mirror, checkout, write_file
 from bot.git.names import MAX_DEPTH
 from tests.fakes import hostile, repositories
 from tests.fakes.checkouts import Checkout, Origin
@@ -154,3 +154,35 @@ def _fetched(origin: Origin, commit: str) -> tuple[Mirror, str]:
     mirror = origin.mirror()
     assert mirror.fetch(origin.remote, ["main"])["main"] == commit
     return mirror, commit
+
+
+PARTLY: Files = {
+    ".gitignore": b"*.log\n",
+    "docs/.gitignore": b"*.tmp\n",
+    "docs/guide/a.md": b"a\n",
+    "docs/guide/b.md": b"b\n",
+    "docs/guide/deep/.gitignore": b"*\n",
+    "link": Link(b"docs"),
+    "src/a.py": b"",
+}
+
+
+def test_only_what_is_asked_for_and_what_leads_to_it(make_checkout: Make, tmp_path: Path) -> None:
+    whole, tree = make_checkout(PARTLY), tmp_path / "part"
+    snapshot = checkout(whole.mirror, whole.base, tree, only=["docs/guide/a.md", "link/x", "new/y"])
+    assert set(snapshot.files) == {".gitignore", "docs/.gitignore", "docs/guide/a.md", "link"}
+    there = {str(found.relative_to(tree)) for found in tree.rglob("*") if found.is_symlink() or found.is_file()}
+    assert there == set(snapshot.files)
+    with pytest.raises(ChangeRefused, match="is a link"):
+        write_file(tree, "link/x", b"")
+
+
+def test_of_a_part_the_same_changes_are_collected(make_checkout: Make, tmp_path: Path) -> None:
+    written = ["docs/guide/a.md", "docs/new.tmp", "new/x.log", "new/y"]
+    whole, tree = make_checkout(PARTLY), tmp_path / "part"
+    part = Checkout(whole.mirror, whole.base, tree, checkout(whole.mirror, whole.base, tree, only=written))
+    for made in (whole, part):
+        for path in written:
+            write_file(made.tree, path, b"new")
+    assert part.collect() == whole.collect()
+    assert part.collect().paths == ("docs/guide/a.md", "new/y")

@@ -88,6 +88,15 @@ class TestTransactions:
         assert found == ["wal", 2, 1, 30_000]
         database.dispose()
 
+    def test_sqlite_waits_for_the_disk_but_for_what_need_not_be_durable(self, sqlite_databases: SqliteDatabases) -> None:
+        database = Database(sqlite_databases.upgraded())
+        found = []
+        for durable in (True, False, True):  # all three on one connection of the pool
+            with database.transaction(durable=durable) as tx:
+                found.append(tx.exec_driver_sql("PRAGMA synchronous").scalar_one())
+        assert found == [2, 1, 2]
+        database.dispose()
+
     def test_several_processes_may_be_the_first_to_open_a_file(self, tmp_path: Path) -> None:
         race(open_new_files, 6, str(tmp_path), 60)
 
