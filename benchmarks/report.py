@@ -163,9 +163,14 @@ def _peaks(rounds: Sequence[Usage]) -> list[str]:
 
 
 def _ratios(name: str, ours: Sequence[Usage], theirs: Sequence[Usage]) -> list[str]:
-    figures = (_wall, _cpu_seconds, _rss, _pss)
     pairs = list(zip(ours, theirs, strict=True))
-    return [name, *(f"{median(figure(our) / figure(their) for our, their in pairs):.2f}" for figure in figures)]
+    return [name, *(_ratio(pairs, figure) for figure in (_wall, _cpu_seconds, _rss, _pss))]
+
+
+def _ratio(pairs: Sequence[tuple[Usage, Usage]], figure: Callable[[Usage], float]) -> str:
+    if not all(figure(their) for _, their in pairs):
+        return "?"  # over before its memory was looked at
+    return f"{median(figure(our) / figure(their) for our, their in pairs):.2f}"
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

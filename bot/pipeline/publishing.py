@@ -67,6 +67,7 @@ def publish(
     """Make the change visible to its reviewers. Raises CeilingReached, StaleHead, HostError, GitError or FenceLost."""
     run = assignment.run
     if not _may_move(services, proposal, mirror):
+        _tell_that_it_is_frozen(host, assignment, proposal)
         return Ended(Outcome.SKIPPED, f"the branch {proposal.branch} has commits by people: left as it is")
     closed = _closed_by_a_person(services, host, assignment, proposal.branch)
     if closed is not None:
@@ -94,6 +95,18 @@ def _may_move(services: Services, proposal: Proposal, mirror: Mirror) -> bool:
         return True
     with services.database.reading() as tx:
         return runs.made_by_us(tx, proposal.seen)
+
+
+def _tell_that_it_is_frozen(host: Host, assignment: Assignment, proposal: Proposal) -> None:
+    """Once a head, on the open pull request: whoever added commits should know that the bot steps back."""
+    repository = assignment.run.repository
+    for pull_request in host.pull_requests(repository, proposal.branch):
+        if pull_request.state is PullRequestState.OPEN:
+            words = (
+                f"This branch has commits by people, so it is theirs: nothing more is pushed to it. A newer change of the "
+                f"policy `{assignment.policy.name}` was left out."
+            )
+            host.comment(repository, pull_request.number, words, marker=f"<!-- whimbrel frozen {proposal.seen} -->")
 
 
 def _closed_by_a_person(services: Services, host: Host, assignment: Assignment, branch: str) -> str | None:

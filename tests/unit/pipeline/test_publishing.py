@@ -54,6 +54,17 @@ def test_another_change_moves_its_own_branch(world: World) -> None:
     assert [opened.number for opened in world.pull_requests("tool")] == [1]
 
 
+def test_who_added_commits_is_told_once_that_the_bot_steps_back(world: World) -> None:
+    bare = world.repository("tool")
+    run(world, "Be brief.")
+    repositories.commit(repositories.opened(bare), {"mine": b"work\n"}, branch=BRANCH, start=BRANCH)
+    for note in ("Be kind.", "Be fast."):
+        assert run(world, note).startswith("skipped: ")
+    [pull_request] = world.pull_requests("tool")
+    [comment] = pull_request.comments
+    assert comment.body.startswith("This branch has commits by people")
+
+
 @pytest.mark.parametrize("start", [BRANCH, "main"])
 def test_a_persons_commit_is_never_lost(world: World, start: str) -> None:
     """On top of the bot's, or on a branch of that name that the bot never made."""
