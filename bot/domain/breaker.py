@@ -63,12 +63,11 @@ class Circuit:
 
     def asked(self, request: str, now: float, policy: BreakerPolicy) -> tuple[Circuit, float]:
         """A request would like to go: after how many seconds it may ask again, 0 when it may go."""
-        if now < self.hold_until:
-            return self, self.hold_until - now
+        free_at = max(self.hold_until, self.probe_until)
+        if now < free_at:
+            return self, free_at - now
         if not self.opened_at:
             return self, 0
-        if self.probe and now < self.probe_until:
-            return self, self.probe_until - now
         return replace(self, probe=request, probe_until=now + policy.reset_seconds), 0
 
     def answered(self, request: str) -> Circuit:
