@@ -13,9 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Protocol
 
+from bot.domain.changesets import Changeset
 from bot.domain.money import MicroUsd
 from bot.domain.policies import Limits, Step
-from bot.domain.pull_requests import PullRequest, PullRequestText
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction
 from bot.domain.repositories import Remote, Repository
 from bot.domain.usage import Usage
 from bot.errors import QuotaRefused
@@ -60,6 +61,43 @@ class Host(Protocol):
 
     def permission(self, org: str, user: str) -> str:
         """What a person may do in the org: none, read, write or admin."""
+
+
+class Conversation(Protocol):
+    """A host whose people start the bot's work, and answer it, by labels and comments.
+
+    Nothing here is done twice by a repetition. Raises HostError, HostUnavailable, NotFound.
+    """
+
+    @property
+    def own_login(self) -> str:
+        """The bot's own name there, such as `whimbrel[bot]`."""
+
+    def permission_on(self, repository: Repository, user: str) -> str:
+        """What a person may do in this repository: none, read, write or admin."""
+
+    def react(self, repository: Repository, comment: CommentRef, reaction: Reaction) -> None: ...
+
+    def tell(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
+        """Make `body` the text of the bot's one comment that holds the hidden `marker`, added where it is missing."""
+
+    def report_check(self, repository: Repository, commit: str, report: CheckReport) -> None:
+        """Show a verdict on a commit, in the place of an earlier one with the same name."""
+
+    def close_pull_request(self, repository: Repository, number: int) -> None: ...
+
+
+class VerifiedCommits(Protocol):
+    """A host that makes a commit itself, and so shows it as verified."""
+
+    def commit(
+        self, repository: Repository, changeset: Changeset, *, branch: str, expected: str | None, message: str
+    ) -> str | None:
+        """Commit the change on top of its base, move `branch` there from `expected` (None: it is not there); its full id.
+
+        None, and nothing done, for a change that cannot be made so (an executable, a link, too large): it is pushed instead.
+        Raises StaleHead.
+        """
 
 
 class SandboxEnd(StrEnum):

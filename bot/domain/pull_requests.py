@@ -54,3 +54,32 @@ class Review:
     verdict: str
     body: str
     at: str
+
+
+class Reaction(StrEnum):
+    """How a comment is answered at once: seen, done, not done."""
+
+    EYES = "eyes"
+    ROCKET = "rocket"
+    CONFUSED = "confused"
+
+
+@dataclass(frozen=True, slots=True)
+class CommentRef:
+    """Which comment: `kind` is comment (of an issue or a pull request), review_comment, or issue (the issue or pull request
+    itself, `comment_id` its number). `number` is the issue's or pull request's."""
+
+    number: int
+    comment_id: int
+    kind: str = "comment"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """What a host shows beside a commit. `passed` is None while it is not known; `title` is one line, `summary` Markdown."""
+
+    name: str
+    passed: bool | None
+    title: str
+    summary: str
+    url: str = ""

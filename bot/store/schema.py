@@ -27,7 +27,7 @@ from sqlalchemy import (
     false,
 )
 
-VERSION = "0002"
+VERSION = "0003"
 """The migration that makes these tables; a test holds that it is the newest."""
 
 metadata = MetaData(
@@ -156,6 +156,8 @@ runs = Table(
     Column("ended_at", Instant),
     Column("duration_ms", BigInteger, nullable=False),
     Column("publication_id", Identity, ForeignKey("publications.id")),
+    # What a person who may told the agent with a retry.
+    Column("words", Words, nullable=False, server_default=""),
     UniqueConstraint("campaign_id", "position"),
     Index(None, "state", "org"),
     Index(None, "campaign_id", "state"),
@@ -174,6 +176,8 @@ attempts = Table(
     Column("reason", Words, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
+    # What its steps told besides the commit, once that is collected: another attempt takes both up, and pays for nothing.
+    Column("made", Text),
 )
 
 timeline = Table(
@@ -298,4 +302,55 @@ audit_heads = Table(
     Column("org", String(100), primary_key=True),
     Column("seq", BigInteger, nullable=False),
     Column("mac", String(64), nullable=False),
+)
+
+# Webhooks as they came, until they are handled; the body is emptied then.
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(200), primary_key=True),
+    Column("host", String(16), nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("not_before", Instant),
+    Column("reason", Words, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("handled_at", Instant),
+    Index(None, "state", "received_at"),
+)
+
+# What is done on a host, or begun, at most once each: the intent is written first.
+effects = Table(
+    "effects",
+    metadata,
+    Column("org", String(100), primary_key=True),
+    Column("key", String(300), primary_key=True),
+    Column("state", String(16), nullable=False),
+    Column("result", Words, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+# Writes that create content on a host, by whom its limits count: a wiped Redis does not forget the hour's.
+host_writes = Table(
+    "host_writes",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("governor", String(200), nullable=False),
+    Column("at", Instant, nullable=False),
+    Index(None, "governor", "at"),
+)
+
+# Where the bot is installed, as the host told: no secret is here.
+installations = Table(
+    "installations",
+    metadata,
+    Column("host", String(300), primary_key=True),
+    Column("org", String(100), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("permissions", Text, nullable=False),
+    Column("at", Instant, nullable=False),
 )
