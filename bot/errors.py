@@ -10,6 +10,7 @@
     ├── HostError                 the host refused or could not be reached
     │   ├── NotFound              the repository or pull request is not there
     │   ├── HostUnavailable       retryable
+    │   │   └── HostLimited       the host's limits are used up for longer than a request may wait: retryable, retry_after
     │   └── CeilingReached        open or hourly pull requests are used up: wait, retryable
     ├── GitError                  git failed; `retryable` tells whether trying again can help
     │   └── StaleHead             a branch is not where it was last seen: compare-and-swap lost
@@ -18,6 +19,7 @@
     │   ├── CommandFailed         a `run:` step ended with another status than 0
     │   ├── LimitReached          wall clock, idle clock, memory, processes, disk: with the figure
     │   └── AgentFailed           Claude Code ended with an error
+    │       └── AgentCrashed      without a result: another session may come to one, at its own cost
     └── ChangeRefused             the change itself may not be published (outcome `rejected`)
 
 `retryable` is about this very operation: would the same thing, tried later, have a chance?
@@ -100,6 +102,12 @@ class HostUnavailable(HostError):
     retryable = True
 
 
+class HostLimited(HostUnavailable):
+    """The host's limits are used up; the message says until when, `retry_after` is in seconds."""
+
+    code = "host_limited"
+
+
 class CeilingReached(HostError):
     code = "ceiling"
     retryable = True
@@ -137,6 +145,11 @@ class LimitReached(EngineError):
 
 class AgentFailed(EngineError):
     code = "agent_failed"
+
+
+class AgentCrashed(AgentFailed):
+    code = "agent_crashed"
+    retryable = True
 
 
 class ChangeRefused(WhimbrelError):

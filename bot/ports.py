@@ -212,6 +212,10 @@ class GatewayHandle(Protocol):
         """The first request that was refused because a cap would have been passed, or None."""
 
     @property
+    def retry_after(self) -> float:
+        """How long the last request that had to wait was told to stay away, in seconds; 0 where none was told."""
+
+    @property
     def usage(self) -> Usage: ...
     @property
     def cost(self) -> MicroUsd: ...

@@ -23,7 +23,7 @@ from bot.domain.redaction import one_line, redact
 from bot.engines.claude_arguments import BINARY, SOCKET_DIR, arguments, environment
 from bot.engines.claude_events import EventReader, Result
 from bot.engines.claude_guidance import guidance
-from bot.errors import AgentFailed, LimitReached, PolicyError, QuotaRefused
+from bot.errors import AgentCrashed, AgentFailed, LimitReached, PolicyError, QuotaRefused
 from bot.ports import GatewayHandle, Mount, OpenGateway, Sandbox, SandboxCommand, SandboxEnd, SandboxResult, StepContext
 from bot.rendering import Renderer
 
@@ -60,9 +60,9 @@ class ClaudeEngine:
         Its transcript becomes the artifact `transcript`; its last words become the artifact `answer`, or its structured result
         the artifact `output` (JSON).
 
-        Raises QuotaRefused where the gateway refused a request, LimitReached where the sandbox ended it, AgentFailed for every
-        other end than a result event without an error (retryable where the API was the cause and may recover), and for a
-        result that `output_schema` does not admit.
+        Raises QuotaRefused where the gateway refused a request, LimitReached where the sandbox ended it, AgentCrashed where
+        there was no result event, AgentFailed where that has an error (retryable where the API was the cause and may recover),
+        and for a result that `output_schema` does not admit.
         """
         assert isinstance(step, ClaudeStep), "each type of step has its own engine"
         schema, context = self._schema(step), _tightened(step, context)
@@ -163,7 +163,7 @@ def _done(
         raise LimitReached(ended.reason or f"Claude Code was ended: {ended.ended_by}")
     if result is None:
         tail = one_line(redact(ended.tail, secrets)[-2000:], 2000)
-        raise AgentFailed(f"Claude Code ended with status {ended.exit_status} and no result: {tail or 'it said nothing'}")
+        raise AgentCrashed(f"Claude Code ended with status {ended.exit_status} and no result: {tail or 'it said nothing'}")
     if result.is_error:
         raise _failure(step, gateway, result)
     return result
@@ -179,7 +179,11 @@ def _failure(step: ClaudeStep, gateway: GatewayHandle, result: Result) -> AgentF
         return QuotaRefused(words, scope="attempt")
     if result.was_api_error:
         status = f"status {result.status}" if result.status else "no answer"
-        return AgentFailed(f"the API could not be used ({status}){said}", retryable=_may_recover(result.status))
+        return AgentFailed(
+            f"the API could not be used ({status}){said}",
+            retryable=_may_recover(result.status),
+            retry_after=gateway.retry_after or None,
+        )
     return AgentFailed(f"Claude Code ended with an error ({result.subtype or 'unnamed'}){said}")
 
 

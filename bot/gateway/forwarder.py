@@ -61,6 +61,7 @@ class Forwarder:
         self._charges = charges
         self._tell = tell
         self._places = asyncio.Semaphore(BODIES_AT_ONCE)
+        self.retry_after = 0.0
 
     async def messages(self, request: Request) -> Response:
         """A request that costs money: the most it can cost is reserved before any of it leaves."""
@@ -108,6 +109,7 @@ class Forwarder:
             return await self._rules.governor.admit(partial(self._tell, "model_wait"), request.is_disconnected)
         except Throttled as error:
             # Told to stop, the agent ends, and its attempt is made again later: waiting longer is not for a sandbox to do.
+            self.retry_after = error.retry_after
             headers = {"retry-after": str(error.retry_after), **STOP}
             raise Refusal(429, "rate_limit_error", str(error), headers) from error
         except StorageError as error:
@@ -132,7 +134,8 @@ class Forwarder:
             await passage.failed(type(error).__name__)
             raise
         if is_outage(answer):
-            await passage.failed(f"status {answer.status_code}", retry_after(answer))
+            self.retry_after = retry_after(answer)
+            await passage.failed(f"status {answer.status_code}", self.retry_after)
         else:
             await passage.answered()
         return answer

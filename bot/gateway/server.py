@@ -79,7 +79,8 @@ class Gateway:
         tell = Telling(on_request)
         self._charges = Charges(meter, on_request)
         self._client = upstream.client()
-        self._server = _Server(build_app(Forwarder(upstream, self._client, rules, self._charges, tell), tell))
+        self._forwarder = Forwarder(upstream, self._client, rules, self._charges, tell)
+        self._server = _Server(build_app(self._forwarder, tell))
         self._thread = Thread(target=self._run, name="gateway", daemon=True)
 
     def __enter__(self) -> Self:
@@ -118,6 +119,11 @@ class Gateway:
     def refusal(self) -> QuotaRefused | None:
         """The first request that was refused because a cap would have been passed, or None."""
         return self._charges.refusal
+
+    @property
+    def retry_after(self) -> float:
+        """How long the last request that had to wait was told to stay away, in seconds; 0 where none was told."""
+        return self._forwarder.retry_after
 
     @property
     def requests(self) -> int:

@@ -6,10 +6,20 @@ Nothing that a repository or an agent wrote is run here: no hook, filter, fsmoni
 from bot.git.applying import apply_changeset
 from bot.git.checkouts import Snapshot, checkout
 from bot.git.collecting import Ceilings, collect
-from bot.git.commits import CommitInfo, Signature, changed_lines, commits_between, diff, read_blob, same_at, write_commit
+from bot.git.commits import (
+    CommitInfo,
+    Signature,
+    changed_lines,
+    commits_between,
+    diff,
+    read_blob,
+    read_changeset,
+    same_at,
+    write_commit,
+)
 from bot.git.files import read_file, write_file
 from bot.git.importing import Imported, import_folder
-from bot.git.mirrors import Mirror
+from bot.git.mirrors import Mirror, forget_dead
 
 __all__ = [
     "Ceilings",
@@ -24,8 +34,10 @@ __all__ = [
     "collect",
     "commits_between",
     "diff",
+    "forget_dead",
     "import_folder",
     "read_blob",
+    "read_changeset",
     "read_file",
     "same_at",
     "write_commit",

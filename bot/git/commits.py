@@ -8,8 +8,8 @@ from datetime import datetime
 from itertools import groupby
 
 import pygit2
+from pygit2.enums import DeltaStatus, DiffOption, SortMode
 from pygit2.enums import FileMode as GitMode
-from pygit2.enums import SortMode
 
 from bot.domain.changesets import Changeset, FileChange
 from bot.errors import GitError
@@ -53,6 +53,22 @@ def write_commit(mirror: Mirror, changeset: Changeset, message: str, author: Sig
     return str(
         repository.create_commit(None, signature, signature, message, tree or repository.TreeBuilder().write(), [base.id])
     )
+
+
+def read_changeset(mirror: Mirror, commit: str) -> Changeset:
+    """What `write_commit` was given: the change that a commit makes on its only parent. Raises GitError."""
+    made = mirror.commit(commit)
+    (base,) = made.parent_ids
+    trees = [mirror.read(each.tree_id, pygit2.Tree) for each in (mirror.commit(str(base)), made)]
+    found = trees[0].diff_to_tree(trees[1], flags=DiffOption.INCLUDE_TYPECHANGE)
+    return Changeset(str(base), tuple(sorted((_change(mirror, delta) for delta in found.deltas), key=lambda each: each.path)))
+
+
+def _change(mirror: Mirror, delta: pygit2.DiffDelta) -> FileChange:
+    if delta.status is DeltaStatus.DELETED:
+        return FileChange(delta.old_file.path, MODES[delta.old_file.mode], None)
+    content = mirror.read(delta.new_file.id, pygit2.Blob).data
+    return FileChange(delta.new_file.path, MODES[delta.new_file.mode], content)
 
 
 def commits_between(mirror: Mirror, base: str, head: str) -> list[CommitInfo]:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import traceback
-from datetime import timedelta
+from dataclasses import replace
 
 from sqlalchemy import Connection
 
 from bot.domain.money import decimal_usd, month_of
+from bot.domain.retries import again
 from bot.domain.states import Outcome
-from bot.errors import CeilingReached, ChangeRefused, FenceLost, QuotaRefused, StaleHead, WhimbrelError
+from bot.errors import ChangeRefused, FenceLost, QuotaRefused, WhimbrelError
 from bot.pipeline.assignment import Assignment, Ended
-from bot.pipeline.attempt import OptedOut, attempt
+from bot.pipeline.attempt import attempt
 from bot.pipeline.lease import LEASE, Lease
 from bot.pipeline.recorder import Recorder
+from bot.pipeline.starting import OptedOut
 from bot.services import Services
 from bot.store import audit, campaigns, ledger, records, runs
 from bot.store.ledger import Accounts
-
-BACKOFF = timedelta(seconds=15)
 
 
 def execute(services: Services, run_id: str, fence: int, *, worker: str) -> Ended | None:
@@ -46,8 +46,11 @@ def execute(services: Services, run_id: str, fence: int, *, worker: str) -> Ende
             _finish(services, assignment, recorder, ended, 0)
             raise
     duration_ms = int((services.clock.monotonic() - began) * 1000)
-    if error is not None and _try_again(services, assignment, error):
-        return None
+    if error is not None:
+        if _try_again(services, assignment, error):
+            return None
+        if error.retryable:
+            ended = replace(ended, reason=f"given up after {assignment.run.attempts} attempts: {ended.reason}")
     return _finish(services, assignment, recorder, ended, duration_ms)
 
 
@@ -121,23 +124,18 @@ def _finish(services: Services, assignment: Assignment, recorder: Recorder, ende
 
 
 def _try_again(services: Services, assignment: Assignment, error: WhimbrelError) -> bool:
-    """Hand a run back whose error may pass by itself, while it has attempts left.
-
-    A branch that was moved meanwhile is looked at anew: it may have been an earlier attempt's push that came late.
-    """
-    run = assignment.run
-    tries, allowed = run.attempts - run.losses, assignment.campaign.org_policy.ceilings.attempts_per_run
-    if isinstance(error, CeilingReached):
-        allowed = tries + 1  # it waits for others, and has done nothing wrong
-    if tries >= allowed or not (error.retryable or isinstance(error, StaleHead)):
+    """Hand a run back whose error may pass by itself, or may not come again."""
+    run, now = assignment.run, services.clock.now()
+    allowed = assignment.campaign.org_policy.ceilings.attempts_per_run
+    following = again(error, tries=run.tries, setbacks=run.setbacks, tries_allowed=allowed)
+    if following is None:
         return False
-    now = services.clock.now()
-    wait = timedelta(seconds=error.retry_after) if error.retry_after else BACKOFF * 2 ** (tries - 1)
+    not_before = now + following.after
     try:
         with services.database.transaction() as tx:
-            runs.hand_back(tx, run, error.explanation, now=now, not_before=now + wait)
+            runs.hand_back(tx, run, error.explanation, now=now, not_before=not_before, count=following.counts_as)
             _charge(tx, services, assignment)
-            _audit(tx, services, assignment, "attempt.retried", error.explanation, {"again_after": (now + wait).isoformat()})
+            _audit(tx, services, assignment, "attempt.retried", error.explanation, {"again_after": not_before.isoformat()})
     except FenceLost:
         pass
     return True

@@ -6,7 +6,9 @@ import threading
 from datetime import timedelta
 from types import TracebackType
 
+from bot.domain.policies import Limits
 from bot.errors import FenceLost, StoreError
+from bot.ports import Clock
 from bot.services import Services
 from bot.store import runs
 from bot.store.runs import Run
@@ -55,3 +57,22 @@ class Lease:
             if not error.retryable:
                 raise
             # Out of reach for the moment: the next round may come through before somebody takes the run.
+
+
+class Deadline:
+    """The attempt's wall clock, and whether it is still this attempt's run at all."""
+
+    def __init__(self, clock: Clock, limits: Limits, lease: Lease):
+        self._clock, self._lease = clock, lease
+        self._end = clock.monotonic() + limits.timeout_minutes * 60
+
+    def remaining_seconds(self) -> float:
+        return max(0.0, self._end - self._clock.monotonic())
+
+    def cancelled(self) -> bool:
+        return self._lease.lost()
+
+    def require(self) -> None:
+        """Raises FenceLost once the run has gone on without this attempt."""
+        if self._lease.lost():
+            raise FenceLost("the run went on without this attempt")

@@ -14,17 +14,17 @@ from typing import Any
 from codeowners import CodeOwners
 
 from bot.domain.changesets import Changeset
-from bot.domain.money import dollars
-from bot.domain.policies import COMMIT_TEMPLATE, ClaudeStep
+from bot.domain.money import MicroUsd, dollars
+from bot.domain.policies import ClaudeStep
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
 from bot.domain.states import Outcome
 from bot.domain.verdicts import Verdict
-from bot.git import Mirror, Signature, read_blob, write_commit
+from bot.git import Mirror, read_blob
 from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.recorder import Recorder
 from bot.ports import Host
 from bot.rendering import Renderer
-from bot.services import BOT_EMAIL, BOT_NAME, Services
+from bot.services import Services
 from bot.store import audit, ledger, publications, runs
 from bot.store.publications import Publication
 from bot.store.runs import Run
@@ -41,17 +41,6 @@ class Proposal:
     variables: Mapping[str, Any]
     branch: str
     seen: str | None
-
-
-def prepare_commit(services: Services, assignment: Assignment, proposal: Proposal, mirror: Mirror, renderer: Renderer) -> str:
-    """Write the commit into the mirror, and record it as this bot's before anybody else can see it."""
-    message = renderer.render(COMMIT_TEMPLATE, proposal.variables)
-    author = Signature(BOT_NAME, BOT_EMAIL, services.clock.now())
-    commit = write_commit(mirror, proposal.changeset, message, author)
-    mirror.keep(assignment.run.attempt_key, commit)
-    with services.database.transaction() as tx:
-        runs.note_attempt(tx, assignment.run, commit=commit)
-    return commit
 
 
 def publish(
@@ -173,6 +162,7 @@ def _text(
 ) -> PullRequestText:
     with services.database.reading() as tx:
         cost, tokens = ledger.spent_by_attempt(tx, assignment.run.attempt_key)
+        earlier_cost, earlier_tokens = runs.cost_of(tx, assignment.run)
     policy = assignment.policy
     models = [step.model for step in policy.steps if isinstance(step, ClaudeStep)]
     variables = {
@@ -182,8 +172,8 @@ def _text(
             {"command": child.name, "decision": child.decision.value, "reason": child.reason}
             for child in proposal.verdict.children
         ],
-        "cost": dollars(cost),
-        "tokens": tokens,
+        "cost": dollars(MicroUsd(earlier_cost + cost)),
+        "tokens": earlier_tokens + tokens,
         "model": ", ".join(dict.fromkeys(models)) or "none",
         "branch": proposal.branch,
     }

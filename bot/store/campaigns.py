@@ -32,7 +32,7 @@ class PlanEntry:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Immutable once stored. `estimate` has usd_expected and usd_at_most as decimal strings, and `basis` in words."""
+    """Immutable once stored. `estimate` is an `Estimate` as JSON: amounts are decimal strings."""
 
     id: str
     org: str
@@ -113,6 +113,7 @@ def start(
             revision=plan.revision,
             plan_id=plan.id,
             preview=preview,
+            publishes=policy.output is None,
             state=CampaignState.RUNNING,
             actor=actor,
             created_at=now,

@@ -64,6 +64,17 @@ def find(tx: Connection, change: Change) -> Publication | None:
     return None if found is None else _publication(found)
 
 
+def numbered(tx: Connection, org: str, repository: str, number: int) -> Publication | None:
+    """The one whose pull request has this number in a repository."""
+    found = tx.execute(
+        select(publications).where(
+            publications.c.org == org, publications.c.repository == repository, publications.c.number == number
+        )
+    )
+    row = found.one_or_none()
+    return None if row is None else _publication(row)
+
+
 def of_policy(tx: Connection, org: str, policy: str) -> list[Publication]:
     found = tx.execute(select(publications).where(publications.c.org == org, publications.c.policy == policy))
     return [_publication(row) for row in found]

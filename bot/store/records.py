@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, insert, select
+from sqlalchemy import Connection, and_, func, insert, select
 
 from bot.domain.states import Outcome
 from bot.store.database import upsert
@@ -93,6 +93,29 @@ def attempts_of(tx: Connection, run_id: str) -> list[AttemptRecord]:
         )
         for row in found
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftBehind:
+    """What an attempt had made of its base when it came to nothing. `commit` is empty where nothing was to be changed."""
+
+    fence: int
+    commit: str
+    made: Mapping[str, Any]
+
+
+def left_behind(tx: Connection, run_id: str, base_head: str) -> LeftBehind | None:
+    """The newest of the run, on this very base; nothing of what was attempted before the run has last ended."""
+    own = attempts.c.run_id == run_id
+    last_end = select(func.max(attempts.c.fence)).where(own, attempts.c.outcome.is_not(None)).scalar_subquery()
+    unfinished = and_(attempts.c.outcome.is_(None), attempts.c.fence > func.coalesce(last_end, -1))
+    found = tx.execute(
+        select(attempts.c.fence, attempts.c.commit, attempts.c.made)
+        .where(own, unfinished, attempts.c.made.is_not(None), attempts.c.base_head == base_head)
+        .order_by(attempts.c.fence.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if found is None else LeftBehind(found.fence, found.commit, json.loads(found.made))
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,21 +80,14 @@ def quotas(tx: Connection, org: str | None = None) -> list[dict[str, str]]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class CostHistory:
-    """How many runs of a policy asked a model, and what they cost together."""
-
-    runs: int
-    cost: MicroUsd
-
-
-def cost_history(tx: Connection, org: str, policy: str) -> CostHistory:
+def run_costs(tx: Connection, org: str, policy: str) -> list[MicroUsd]:
+    """What each run of a policy on an org has cost that has ended and asked a model, previews too."""
     found = tx.execute(
-        select(func.count(), func.coalesce(func.sum(runs.c.cost_micro), 0))
+        select(runs.c.cost_micro)
         .join(campaigns, campaigns.c.id == runs.c.campaign_id)
-        .where(campaigns.c.org == org, campaigns.c.policy == policy, runs.c.cost_micro > 0)
-    ).one()
-    return CostHistory(int(found[0]), MicroUsd(int(found[1])))
+        .where(campaigns.c.org == org, campaigns.c.policy == policy, runs.c.state == RunState.ENDED, runs.c.cost_micro > 0)
+    )
+    return [MicroUsd(cost) for cost in found.scalars()]
 
 
 @dataclass(frozen=True, slots=True)

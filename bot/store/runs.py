@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, text, update
 
@@ -18,11 +18,12 @@ from bot.domain.repositories import Repository
 from bot.domain.states import CampaignState, Outcome, RunState, Stage
 from bot.errors import FenceLost, NotFound, UsageError
 from bot.store.campaigns import facts_from
-from bot.store.publications import same_change
+from bot.store.publications import Change, same_change
 from bot.store.schema import attempts, campaigns, publications, runs
 
 BUSY = (RunState.DISPATCHED, RunState.RUNNING)
 OPEN = ("intent", "open")
+ANEW = {"attempts": 0, "losses": 0, "setbacks": 0, "tries": 0}
 PUMP_LOCK = 7711002
 
 
@@ -36,7 +37,11 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run as an attempt needs it. `attempts` counts those begun, this one too; `losses` those whose worker died."""
+    """A run as an attempt needs it.
+
+    `attempts` counts those begun, this one too. Of those: `losses` whose worker died, `setbacks` that failed for what passes by
+    itself, `tries` that used up one of the attempts that are allowed. `words` are what a person told the agent with a retry.
+    """
 
     id: str
     campaign_id: str
@@ -47,8 +52,11 @@ class Run:
     fence: int
     attempts: int
     losses: int
+    setbacks: int
+    tries: int
     state: RunState
     worker: str
+    words: str
 
     @property
     def target(self) -> str:
@@ -142,7 +150,7 @@ def enter_stage(tx: Connection, run: Run, stage: Stage) -> None:
 
 
 def note_attempt(tx: Connection, run: Run, **values: Any) -> None:
-    """Record `base_head`, `commit` or `verdict` of the attempt."""
+    """Record `base_head`, `commit`, `made` or `verdict` of the attempt."""
     tx.execute(update(attempts).where(attempts.c.run_id == run.id, attempts.c.fence == run.fence).values(values))
 
 
@@ -166,13 +174,22 @@ def end(
 
 
 def hand_back(
-    tx: Connection, run: Run, reason: str, *, now: datetime, not_before: datetime | None = None, lost: bool = False
+    tx: Connection,
+    run: Run,
+    reason: str,
+    *,
+    now: datetime,
+    not_before: datetime | None = None,
+    count: Literal["losses", "setbacks", "tries"] | None = None,
 ) -> None:
-    """Back to pending: another attempt will be made, at `not_before` at the earliest. Raises FenceLost."""
+    """Back to pending: another attempt will be made, at `not_before` at the earliest.
+
+    `count` is what this one counts as; None for one that was given up on purpose. Raises FenceLost.
+    """
+    counted = {count: runs.c[count] + 1} if count else {}
     _fenced(
-        tx, run, state=RunState.PENDING, reason=reason, not_before=not_before, lease_until=None, worker="", stage="",
-        losses=runs.c.losses + int(lost),
-    )  # fmt: skip
+        tx, run, state=RunState.PENDING, reason=reason, not_before=not_before, lease_until=None, worker="", stage="", **counted
+    )
     _end_attempt(tx, run, None, reason, now)
 
 
@@ -190,6 +207,12 @@ def add_cost(tx: Connection, run: Run, cost: MicroUsd, tokens: int) -> None:
     tx.execute(
         update(runs).where(runs.c.id == run.id).values(cost_micro=runs.c.cost_micro + cost, tokens=runs.c.tokens + tokens)
     )
+
+
+def cost_of(tx: Connection, run: Run) -> tuple[MicroUsd, int]:
+    """What the run's earlier attempts have cost, and their tokens."""
+    found = tx.execute(select(runs.c.cost_micro, runs.c.tokens).where(runs.c.id == run.id)).one()
+    return MicroUsd(found.cost_micro), found.tokens
 
 
 def expired(tx: Connection, now: datetime) -> list[Run]:
@@ -215,23 +238,42 @@ def busy_of(tx: Connection, campaign_id: str) -> list[Run]:
     return [_run(row) for row in tx.execute(select(runs).where(runs.c.campaign_id == campaign_id, runs.c.state.in_(BUSY)))]
 
 
-def reopen(tx: Connection, campaign_id: str, run_ids: Sequence[str]) -> list[str]:
+def reopen(tx: Connection, campaign_id: str, run_ids: Sequence[str], words: str = "") -> list[str]:
     """Make ended runs pending again, with all their attempts before them: those named, or every failed one.
 
-    Raises UsageError for a named one that is not the campaign's, or has not ended.
+    `words` are told to the agent, in the place of what it was told before. Raises UsageError for a named one that is not the campaign's, or has not ended.
     """
     wanted = runs.c.id.in_(run_ids) if run_ids else runs.c.outcome.in_((Outcome.FAILED, Outcome.BUDGET_EXHAUSTED))
     again = list(
         tx.execute(
             update(runs)
             .where(runs.c.campaign_id == campaign_id, runs.c.state == RunState.ENDED, wanted)
-            .values(state=RunState.PENDING, outcome=None, attempts=0, losses=0, not_before=None, ended_at=None)
+            .values(state=RunState.PENDING, outcome=None, not_before=None, ended_at=None, words=words, **ANEW)
             .returning(runs.c.id)
         ).scalars()
     )
     if missing := sorted(set(run_ids) - set(again)):
         raise UsageError(f"not to be retried, because they have not ended: {', '.join(missing)}")
     return sorted(again)
+
+
+def newest(tx: Connection, change: Change) -> Run | None:
+    """The run that worked on this change last, or works on it now; previews do not count."""
+    found = tx.execute(
+        select(runs)
+        .join(campaigns, campaigns.c.id == runs.c.campaign_id)
+        .where(
+            runs.c.org == change.org,
+            campaigns.c.policy == change.policy,
+            runs.c.repository == change.repository,
+            runs.c.base == change.base,
+            runs.c.path == change.path,
+            campaigns.c.preview.is_(False),
+        )
+        .order_by(campaigns.c.created_at.desc(), runs.c.position.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if found is None else _run(found)
 
 
 def dispatched(tx: Connection) -> list[Dispatch]:
@@ -246,10 +288,11 @@ def _admitted(now: datetime) -> Select[Any]:
     opened = _count_by_org(publications.c.org, publications.c.state.in_(OPEN)).cte("opened")
     recent = _count_by_org(publications.c.org, publications.c.opened_at > now - timedelta(hours=1)).cte("recent")
     # Those that need no place of their own come first: else they would wait behind what a ceiling holds back.
-    turn = (publications.c.id.is_(None), campaigns.c.created_at, runs.c.position)
+    needs_place = and_(publications.c.id.is_(None), campaigns.c.publishes)
+    turn = (needs_place, campaigns.c.created_at, runs.c.position)
     place = func.row_number().over(partition_by=runs.c.org, order_by=turn).label("place")
     pending = (
-        select(runs.c.id, place, runs.c.org, publications.c.id.label("joins"), campaigns.c.id.label("campaign_id"))
+        select(runs.c.id, place, runs.c.org, needs_place.label("needs_place"), campaigns.c.id.label("campaign_id"))
         .join(campaigns, campaigns.c.id == runs.c.campaign_id)
         .outerjoin(publications, and_(same_change(), publications.c.state.in_(OPEN)))
         .where(
@@ -271,7 +314,7 @@ def _admitted(now: datetime) -> Select[Any]:
         .outerjoin(busy, busy.c.org == pending.c.org)
         .outerjoin(opened, opened.c.org == pending.c.org)
         .outerjoin(recent, recent.c.org == pending.c.org)
-        .where(under_way <= campaigns.c.concurrent_runs, or_(pending.c.joins.is_not(None), room_for_one_more))
+        .where(under_way <= campaigns.c.concurrent_runs, or_(~pending.c.needs_place, room_for_one_more))
         # Equals draw lots: in any fixed order, one org could wait for ever.
         .order_by(under_way, func.random())
     )
@@ -306,6 +349,9 @@ def _run(row: Row[tuple[Any, ...]]) -> Run:
         fence=row.fence,
         attempts=row.attempts,
         losses=row.losses,
+        setbacks=row.setbacks,
+        tries=row.tries,
         state=RunState(row.state),
         worker=row.worker,
+        words=row.words,
     )

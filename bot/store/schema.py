@@ -25,6 +25,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    true,
 )
 
 VERSION = "0003"
@@ -116,6 +117,8 @@ campaigns = Table(
     Column("revision", String(64), ForeignKey("revisions.id"), nullable=False),
     Column("plan_id", String(32), ForeignKey("plans.id"), nullable=False),
     Column("preview", Boolean, nullable=False),
+    # Does it open pull requests? One that makes reports needs no place under their ceilings.
+    Column("publishes", Boolean, nullable=False, server_default=true()),
     Column("org_policy", Text, nullable=False),
     Column("concurrent_runs", Integer, nullable=False),
     Column("open_ceiling", Integer, nullable=False),
@@ -145,6 +148,9 @@ runs = Table(
     Column("fence", Integer, nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("losses", Integer, nullable=False),
+    # Of the attempts: those that used up one of `attempts_per_run`, and those that failed for what passes by itself.
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("setbacks", Integer, nullable=False, server_default="0"),
     Column("worker", String(200), nullable=False),
     Column("lease_until", Instant),
     Column("not_before", Instant),
@@ -338,7 +344,7 @@ host_writes = Table(
     "host_writes",
     metadata,
     Column("id", Identity, primary_key=True),
-    Column("governor", String(200), nullable=False),
+    Column("governor", String(500), nullable=False),
     Column("at", Instant, nullable=False),
     Index(None, "governor", "at"),
 )

@@ -11,10 +11,24 @@ from bot.errors import FenceLost
 from bot.services import Services
 from bot.store import audit, ledger, records, runs
 from bot.store.runs import Run
+from bot.tracking.presence import gone
 
 # A worker dies with its run for other reasons than the run; after this many times, it is the run.
 LOSSES_ALLOWED = 4
 BACKOFF = timedelta(seconds=2)
+
+
+def reclaim_lost(services: Services) -> list[Run]:
+    """Hand back every run whose worker is gone, or has not renewed its lease."""
+    return [*reclaim_orphans(services), *reclaim_expired(services)]
+
+
+def reclaim_orphans(services: Services) -> list[Run]:
+    """Hand back what workers of this home had when they died: nobody need wait until the lease runs out."""
+    with gone(services.home) as workers:
+        with services.database.reading() as tx:
+            held = [run for worker in workers for run in runs.held_by(tx, worker)]
+        return [run for run in held if reclaim(services, run, "its worker died")]
 
 
 def reclaim_expired(services: Services) -> list[Run]:
@@ -58,6 +72,6 @@ def _give_back(tx: Connection, services: Services, run: Run, reason: str, *, cou
         records.add_entry(tx, run.id, run.fence, at=now, stage="", message=reason, data={"outcome": Outcome.FAILED.value})
         return "attempt.failed", reason
     not_before = now + BACKOFF * 2**run.losses if counts else None
-    runs.hand_back(tx, run, reason, now=now, not_before=not_before, lost=counts)
+    runs.hand_back(tx, run, reason, now=now, not_before=not_before, count="losses" if counts else None)
     records.add_entry(tx, run.id, run.fence, at=now, stage="", message=f"handed back: {reason}", data={})
     return "attempt.lost" if counts else "attempt.handed_back", reason

@@ -28,6 +28,7 @@ REFUSAL = QuotaRefused("$1.90 of $2.00 are spent", scope="attempt")
 class CountingGateway:
     socket_dir: Path
     refusal: QuotaRefused | None = None
+    retry_after: float = 0
     usage: Usage = field(default_factory=lambda: Usage(1000, 200))
     cost: MicroUsd = field(default_factory=lambda: MicroUsd(6000))
     is_open: bool = False

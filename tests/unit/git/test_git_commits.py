@@ -19,6 +19,7 @@ from bot.git import (
     commits_between,
     diff,
     read_blob,
+    read_changeset,
     write_commit,
 )
 from tests.fakes import hostile, repositories
@@ -65,6 +66,9 @@ class TestWriteCommit:
         commit = write_commit(made.mirror, changeset, "Change\n", when)
         wanted = {path: content for path, content in {**BASE, **effect}.items() if content is not None}
         assert repositories.files_at(made.mirror.repository, commit) == wanted
+        read = read_changeset(made.mirror, commit)
+        assert (read.base, set(read.paths), list(read.paths)) == (made.base, set(changeset.paths), sorted(read.paths))
+        assert write_commit(made.mirror, read, "Change\n", when) == commit
 
     def test_who_when_and_why(self, make_checkout: Make, when: Signature) -> None:
         made = make_checkout(BASE)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 
+from bot.campaigns.control import retry
 from bot.domain.money import MicroUsd
+from bot.domain.retries import SETBACKS_ALLOWED
 from bot.domain.states import Outcome, RunState
 from bot.domain.usage import Usage
-from bot.errors import AgentFailed, ChangeRefused, CommandFailed, HostUnavailable, QuotaRefused, WhimbrelError
+from bot.errors import (
+    AgentCrashed,
+    AgentFailed,
+    ChangeRefused,
+    CommandFailed,
+    HostError,
+    HostUnavailable,
+    QuotaRefused,
+    WhimbrelError,
+)
 from bot.pipeline.execution import execute_preview
 from bot.ports import StepContext
 from bot.store import audit, ledger, publications, records, reports
@@ -87,13 +99,26 @@ def test_what_may_pass_is_tried_again_and_passes(world: World) -> None:
     world.require_tidy()
 
 
-def test_what_does_not_pass_is_tried_as_often_as_the_org_allows(world: World) -> None:
+def test_what_does_not_pass_for_an_hour_does_not_pass_by_itself(world: World) -> None:
+    """And it has used up none of the attempts that the org allows."""
+    world.limit(ceilings={"attempts_per_run": 1})
+    run = act(world, raising(*[HostUnavailable("503")] * 50))
+    began = world.clock.now()
+    while (run := world.run(run.campaign_id)).state is RunState.PENDING:
+        assert run.tries == 0
+        world.clock.advance(15)
+        world.work()
+    assert world.ended(run) == "failed: given up after 11 attempts: 503"
+    assert timedelta(hours=1) < world.clock.now() - began < timedelta(hours=2)
+
+
+def test_an_agent_without_a_result_has_another_session_while_the_org_allows_it(world: World) -> None:
     world.limit(ceilings={"attempts_per_run": 2})
-    run = act(world, raising(*[HostUnavailable("503")] * 5))
-    world.clock.advance(3600)
+    run = act(world, raising(*[AgentCrashed("it ended with status 137")] * 5))
+    assert (run.state, run.tries, run.setbacks) == (RunState.PENDING, 1, 0)
+    world.clock.advance(15)
     world.work()
-    assert world.ended(run) == "failed: 503"
-    assert world.run(run.campaign_id).attempts == 2
+    assert world.ended(run) == "failed: given up after 2 attempts: it ended with status 137"
 
 
 def test_a_wait_is_as_long_as_the_error_says(world: World) -> None:
@@ -107,28 +132,113 @@ def test_a_wait_is_as_long_as_the_error_says(world: World) -> None:
 
 
 def test_a_ceiling_is_waited_for_however_often(world: World) -> None:
-    """It is full because of others: neither a loss, nor a try too many."""
+    """It is full because of others: neither a loss, nor a setback, nor a try too many."""
     world.limit(ceilings={"open_pull_requests": 1, "attempts_per_run": 1})
     others = Change("acme", "others", "tool", "main")
 
-    def fill(_: Accounts, __: StepContext) -> None:
-        with world.database.transaction() as tx:
-            intend(tx, world.clock, others)
+    def fill(moment: str) -> None:
+        if moment == "before pull_requests":
+            with world.database.transaction() as tx:
+                intend(tx, world.clock, others)
 
-    run = act(world, fill)
-    for _ in range(6):
-        assert (run.state, run.losses) == (RunState.PENDING, 0)
+    def make_room() -> None:
         with world.database.transaction() as tx:
             publications.withdraw(tx, intend(tx, world.clock, others))
         world.clock.advance(60)
         world.work()
-        run = world.run(run.campaign_id)
-    world.acts["act"] = raising()
-    with world.database.transaction() as tx:
-        publications.withdraw(tx, intend(tx, world.clock, others))
-    world.clock.advance(60)
+
+    world.repository("tool")
+    campaign = world.start()
+    world.host = WatchedHost(world.local, fill)
     world.work()
-    assert world.ended(run).startswith("published: ")
+    for _ in range(SETBACKS_ALLOWED + 1):
+        run = world.run(campaign)
+        assert (run.state, run.losses, run.setbacks, run.tries) == (RunState.PENDING, 0, 0, 0)
+        make_room()
+    world.host = world.local
+    make_room()
+    assert world.ended(world.run(campaign)).startswith("published: ")
+
+
+def test_what_is_made_is_not_made_twice(world: World) -> None:
+    """The host fails when the change is to be published: the next attempt checks and publishes what the first one made."""
+    made: list[int] = []
+
+    def write(_: Accounts, context: StepContext) -> None:
+        made.append(1)
+        (context.workspace.tree / "MADE.txt").write_text(str(len(made)))
+        context.output("answer", 42)
+
+    def fail(moment: str) -> None:
+        if moment == "before pull_requests":
+            world.host = world.local
+            raise HostUnavailable("502")
+
+    world.acts["act"] = write
+    world.repository("tool")
+    campaign = world.start(steps=[STEP])
+    world.host = WatchedHost(world.local, fail)
+    world.work()
+    assert world.run(campaign).setbacks == 1
+    world.clock.advance(15)
+    world.work()
+    assert world.ended(world.run(campaign)).startswith("published: 2 files changed")
+    assert repositories.files_at(world.folder / "host" / "acme" / "tool.git", "whimbrel/notes")["MADE.txt"] == b"1"
+    assert len(made) == 1
+    with world.database.reading() as tx:
+        assert any(
+            "taking up what attempt 1 had made: 2 files changed" in e.message
+            for e in records.entries_of_run(tx, f"{campaign}-1")
+        )
+
+
+def test_on_another_base_it_is_made_anew(world: World) -> None:
+    made: list[int] = []
+
+    def fail(moment: str) -> None:
+        if moment == "before pull_requests":
+            repositories.commit(repositories.opened(bare), {"LATE.md": b"late"})
+            world.host = world.local
+            raise HostUnavailable("502")
+
+    world.acts["act"] = lambda _, __: made.append(1)
+    bare = world.repository("tool")
+    campaign = world.start(steps=[STEP])
+    world.host = WatchedHost(world.local, fail)
+    world.work()
+    world.clock.advance(15)
+    world.work()
+    assert world.ended(world.run(campaign)).startswith("published: ")
+    assert len(made) == 2
+
+
+def test_a_retry_by_a_person_begins_anew(world: World) -> None:
+    """Also where an attempt before the one that ended the run had left something behind."""
+    made: list[int] = []
+
+    def fail(moment: str) -> None:
+        if moment == "before pull_requests":
+            world.host = WatchedHost(world.local, refuse)
+            raise HostUnavailable("502")
+
+    def refuse(moment: str) -> None:
+        if moment == "before pull_requests":
+            world.host = world.local
+            raise HostError("archived")
+
+    world.acts["act"] = lambda _, __: made.append(1)
+    world.repository("tool")
+    campaign = world.start(steps=[STEP])
+    world.host = WatchedHost(world.local, fail)
+    world.work()
+    world.clock.advance(15)
+    world.work()
+    run = world.run(campaign)
+    assert (world.ended(run), len(made)) == ("failed: archived", 1)
+    retry(world.services, campaign, [run.id], actor="alice")
+    world.work()
+    assert world.ended(world.run(campaign)).startswith("published: ")
+    assert len(made) == 2
 
 
 def test_a_branch_that_was_moved_meanwhile_is_looked_at_anew(world: World) -> None:

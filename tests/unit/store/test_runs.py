@@ -31,7 +31,9 @@ def end(queue: Queue, run: Run, outcome: Outcome = Outcome.NO_CHANGE) -> None:
 def hand_back(queue: Queue, run: Run, *, lost: bool = False, wait_seconds: float = 0) -> None:
     now = queue.clock.now()
     with queue.database.transaction() as tx:
-        runs.hand_back(tx, run, "later", now=now, not_before=now + timedelta(seconds=wait_seconds), lost=lost)
+        runs.hand_back(
+            tx, run, "later", now=now, not_before=now + timedelta(seconds=wait_seconds), count="losses" if lost else None
+        )
 
 
 class TestDispatch:

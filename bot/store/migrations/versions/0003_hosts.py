@@ -15,6 +15,9 @@ down_revision = "0002"
 
 def upgrade() -> None:
     op.add_column("attempts", sa.Column("made", sa.Text(), nullable=True))
+    op.add_column("runs", sa.Column("tries", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("runs", sa.Column("setbacks", sa.Integer(), nullable=False, server_default="0"))
+    op.add_column("campaigns", sa.Column("publishes", sa.Boolean(), nullable=False, server_default=sa.true()))
     op.add_column("runs", sa.Column("words", Words(), nullable=False, server_default=""))
     op.create_table(
         "deliveries",
@@ -44,7 +47,7 @@ def upgrade() -> None:
     op.create_table(
         "host_writes",
         sa.Column("id", Identity, nullable=False),
-        sa.Column("governor", sa.String(200), nullable=False),
+        sa.Column("governor", sa.String(500), nullable=False),
         sa.Column("at", Instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_host_writes"),
     )
@@ -64,5 +67,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     for table in ("installations", "host_writes", "effects", "deliveries"):
         op.drop_table(table)
-    op.drop_column("runs", "words")
+    for column in ("words", "setbacks", "tries"):
+        op.drop_column("runs", column)
+    op.drop_column("campaigns", "publishes")
     op.drop_column("attempts", "made")

@@ -1,0 +1,152 @@
+"""Make the change: every step in its order, then what came of them, read out and kept.
+
+It is kept as a commit in the mirror, and a note of it beside the attempt. An attempt that comes to nothing later is taken up
+from there by the next one: nothing is asked, or paid, twice.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.domain.changesets import Changeset
+from bot.domain.policies import COMMIT_TEMPLATE, ClaudeStep, CommandStep, Step, TemplateStep
+from bot.domain.redaction import redact
+from bot.domain.states import Stage
+from bot.git import Signature, checkout, collect, read_changeset, write_commit
+from bot.pipeline.assignment import Assignment
+from bot.pipeline.lease import Deadline
+from bot.pipeline.recorder import Recorder
+from bot.pipeline.starting import Base
+from bot.ports import StepContext, Workspace
+from bot.services import BOT_EMAIL, BOT_NAME, Services
+from bot.store import records, runs
+from bot.store.ledger import Accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the steps told besides the change: what templates rendered, by path, and the results of Claude steps, by name."""
+
+    renderings: dict[str, bytes] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        renderings = {path: base64.b64encode(content).decode() for path, content in self.renderings.items()}
+        return json.dumps({"renderings": renderings, "outputs": json.loads(redact(json.dumps(self.outputs)))})
+
+    @classmethod
+    def from_json(cls, kept: Mapping[str, Any]) -> Told:
+        return cls({path: base64.b64decode(text) for path, text in kept["renderings"].items()}, dict(kept["outputs"]))
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What was made of a base. `commit` is the change as a commit in the mirror, empty where nothing changed."""
+
+    changeset: Changeset
+    commit: str
+    told: Told
+
+
+def make(
+    services: Services,
+    assignment: Assignment,
+    accounts: Accounts,
+    base: Base,
+    place: Workspace,
+    recorder: Recorder,
+    stop: Deadline,
+) -> Work:
+    """Check the base out, apply the steps, collect the change and keep it."""
+    snapshot = checkout(base.mirror, base.commit, place.tree, only=files_read(services, assignment, base))
+    told = apply_steps(services, assignment, accounts, base, place, recorder, stop)
+    recorder.enter(Stage.COLLECT, "reading out what changed")
+    changeset = collect(base.mirror, base.commit, place.tree, snapshot, paths=assignment.policy.paths)
+    if changeset:
+        recorder.emit(f"{_files(changeset)} changed", files=list(changeset.paths))
+    return keep(services, assignment, base, changeset, told)
+
+
+def take_up(services: Services, assignment: Assignment, base: Base, recorder: Recorder) -> Work | None:
+    """What an earlier attempt of this run had made of the same base before it came to nothing; None where there is nothing."""
+    with services.database.reading() as tx:
+        left = records.left_behind(tx, assignment.run.id, base.commit)
+    if left is None or (left.commit and not base.mirror.has(left.commit)):
+        return None
+    changeset = read_changeset(base.mirror, left.commit) if left.commit else Changeset(base.commit, ())
+    recorder.enter(Stage.COLLECT, f"taking up what attempt {left.fence} had made: {_files(changeset)} changed")
+    return keep(services, assignment, base, changeset, Told.from_json(left.made))
+
+
+def keep(services: Services, assignment: Assignment, base: Base, changeset: Changeset, told: Told) -> Work:
+    """Commit the change in the mirror, and note it as this bot's before anybody else can see it."""
+    run, commit = assignment.run, ""
+    if changeset:
+        renderer = services.renderer(assignment.campaign.revision)
+        message = renderer.render(COMMIT_TEMPLATE, {**assignment.variables(base.commit), "outputs": told.outputs})
+        commit = write_commit(base.mirror, changeset, message, Signature(BOT_NAME, BOT_EMAIL, services.clock.now()))
+        base.mirror.keep(run.attempt_key, commit)
+    with services.database.transaction() as tx:
+        runs.require(tx, run)
+        runs.note_attempt(tx, run, commit=commit, made=told.to_json())
+    return Work(changeset, commit, told)
+
+
+def files_read(services: Services, assignment: Assignment, base: Base) -> list[str] | None:
+    """The paths that the steps look at, where all of them are templates; None where one may look at anything."""
+    steps = [step for step in assignment.policy.steps if isinstance(step, TemplateStep)]
+    if len(steps) < len(assignment.policy.steps):
+        return None
+    renderer, variables = services.renderer(assignment.campaign.revision), assignment.variables(base.commit)
+    return [renderer.render_text(step.to, variables) for step in steps]
+
+
+def apply_steps(
+    services: Services,
+    assignment: Assignment,
+    accounts: Accounts,
+    base: Base,
+    place: Workspace,
+    recorder: Recorder,
+    stop: Deadline,
+) -> Told:
+    """Run every step in its order."""
+    recorder.enter(Stage.STEPS, f"{len(assignment.policy.steps)} steps to make on {base.commit[:12]}")
+    told = Told()
+    context = StepContext(
+        workspace=place,
+        variables={**assignment.variables(base.commit), "outputs": told.outputs},
+        limits=assignment.policy.limits,
+        usd_cap_micro=assignment.policy.budget.attempt,
+        remaining_seconds=stop.remaining_seconds,
+        emit=recorder.emit,
+        artifact=recorder.artifact,
+        rendered=told.renderings.__setitem__,
+        output=told.outputs.__setitem__,
+        cancelled=stop.cancelled,
+    )
+    with services.engines(assignment.run, assignment.campaign, accounts) as engines:
+        for step in assignment.policy.steps:
+            stop.require()
+            recorder.emit(describe(step))
+            engines[type(step)].apply(step, context)
+    stop.require()
+    return told
+
+
+def describe(step: Step) -> str:
+    match step:
+        case CommandStep(run=command):
+            return f"run: {command}"
+        case TemplateStep(template=template, to=to, mode=mode):
+            return f"template: {template} -> {to} ({mode})"
+        case ClaudeStep(claude=prompt, model=model):
+            return f"claude: {prompt or 'an inline prompt'} ({model})"
+
+
+def _files(changeset: Changeset) -> str:
+    return f"{len(changeset.files)} file{'s' if len(changeset.files) != 1 else ''}"
