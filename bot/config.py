@@ -9,30 +9,34 @@ import importlib.util
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 
+from bot.campaigns.redelivery import Deliverer
 from bot.clock import SystemClock
 from bot.domain.money import MicroUsd
 from bot.domain.policies import ClaudeStep, CommandStep, OrgPolicy, TemplateStep
 from bot.engines.claude_code import ClaudeEngine
 from bot.engines.command import CommandEngine
 from bot.engines.template import TemplateEngine
-from bot.errors import ConfigurationError
+from bot.errors import ConfigurationError, UsageError
 from bot.gateway.breaker import Breaker, MemoryCircuits, RedisCircuits, read_circuit
+from bot.gateway.counting import NoMoney, token_counter
 from bot.gateway.governor import Governor, shared_storage
 from bot.gateway.prices import load_prices
 from bot.gateway.server import Gateway
 from bot.gateway.step_cap import CappedMeter
 from bot.gateway.upstream import Upstream
+from bot.hosts.governor import HostGovernor
 from bot.hosts.local import LocalHost
-from bot.ports import Engine, Host, Meter, StepContext
+from bot.policy_store import Catalogue, Policies, load_policies, load_templates
+from bot.ports import Clock, Engine, Meter, StepContext
 from bot.queue.connection import connect_briefly
 from bot.queue.server import running_server
 from bot.rendering import Renderer
@@ -46,7 +50,11 @@ from bot.store.database import Database
 from bot.store.ledger import Accounts, LedgerMeter, OrgMonth
 from bot.store.runs import Run
 
+if TYPE_CHECKING:
+    from bot.hosts.github import GitHubHost  # PyGithub takes its time: it is imported where it is used
+
 ANTHROPIC_API = "https://api.anthropic.com"
+COUNTING_PATIENCE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +158,49 @@ def packaged(name: str) -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / name
 
 
-def host_of(org: OrgPolicy) -> Host:
-    return local_host(org)
+def read_policies(settings: Settings) -> Policies:
+    """Raises PolicyError for the first broken file, UsageError where there are none."""
+    if not settings.policies.is_dir():
+        raise UsageError(f"there is no folder {settings.policies}", mend="whimbrel init writes one to start from")
+    return load_policies(settings.policies)
+
+
+def read_catalogue(settings: Settings) -> Catalogue:
+    """Raises as `read_policies`, and PolicyError for a template that is no text."""
+    return Catalogue(read_policies(settings), load_templates([packaged("templates"), settings.templates]))
+
+
+def host_of(settings: Settings, database: Database, clock: Clock, org: OrgPolicy) -> LocalHost | GitHubHost:
+    """A new one: keep it, since it holds connections and tokens. Raises ConfigurationError without a credential."""
+    if org.host_kind == "local":
+        return local_host(org)
+    from bot.hosts.github import github_host
+    from bot.hosts.github_credentials import load
+
+    credential = load(settings.home, org.host_url, os.environ)
+    if credential is None:
+        mend = "whimbrel setup github makes an App; or set WHIMBREL_GITHUB_TOKEN"
+        raise ConfigurationError(f"there is no credential for {org.host_url}", mend=mend)
+    redis = connect_briefly(settings.redis_url) if settings.redis_url else None
+    governor = HostGovernor(redis, database, clock, f"{org.host_url}/{org.org}")
+    return github_host(org.host_url, credential, org.org, governor=governor, now=clock.now)
+
+
+def github_deliveries(settings: Settings, orgs: Sequence[OrgPolicy]) -> list[Deliverer]:
+    """The App's deliveries on each GitHub instance of the orgs; none where the bot is no App. Raises ConfigurationError."""
+    from bot.hosts.github_credentials import GitHubApp, load
+    from bot.hosts.github_deliveries import GitHubDeliveries
+    from bot.hosts.github_transport import Endpoints, Transport
+
+    instances = sorted({org.host_url for org in orgs if org.host_kind == "github"})
+    apps = [(url, load(settings.home, url, os.environ)) for url in instances]
+    return [GitHubDeliveries(app, Transport(Endpoints(url))) for url, app in apps if isinstance(app, GitHubApp)]
 
 
 def local_host(org: OrgPolicy) -> LocalHost:
+    """Raises UsageError for an org that is elsewhere."""
+    if org.host_kind != "local":
+        raise UsageError(f"{org.org} is on {org.host_url}, not on a local host")
     return LocalHost(Path(org.host.removeprefix("local:")).absolute())
 
 
@@ -171,25 +217,49 @@ def breaker_status(settings: Settings, org: str) -> dict[str, Any] | None:
     return circuit.to_json(now)
 
 
+@contextmanager
+def counting(settings: Settings, org: OrgPolicy, model: str) -> Iterator[Callable[[str], int]]:
+    """Counts a prompt's tokens by the API, at the org's speed and at no cost. Raises ConfigurationError without a key."""
+    with tempfile.TemporaryDirectory(prefix="whimbrel-") as folder:
+        gateway = Gateway(
+            socket_path=Path(folder) / "api.sock",
+            upstream=_upstream(settings),
+            models=frozenset({model}),
+            meter=NoMoney(),
+            prices=load_prices(settings.prices),
+            governor=_governor(settings, org, COUNTING_PATIENCE_SECONDS),
+        )
+        with gateway, token_counter(Path(folder) / "api.sock", model) as count:
+            yield count
+
+
 def _services(settings: Settings, database: Database) -> Services:
     sandbox, clock = BubblewrapSandbox(), SystemClock()
+    hosts: dict[tuple[str, str], LocalHost | GitHubHost] = {}
+
+    def host(org: OrgPolicy) -> LocalHost | GitHubHost:
+        key = (org.host, org.org)
+        return hosts.get(key) or hosts.setdefault(key, host_of(settings, database, clock, org))
 
     @functools.cache
     def renderer(revision: str) -> Renderer:
         return Renderer([_templates_of(settings, database, revision)], compiled=_compiled_templates(settings.home))
 
+    @functools.cache
+    def replies() -> Renderer:
+        return Renderer([settings.templates, packaged("templates")], compiled=_compiled_templates(settings.home))
+
     def claude(org: OrgPolicy, meter: Meter, templates: Renderer) -> Engine:
         def open_gateway(models: frozenset[str], context: StepContext) -> contextlib.AbstractContextManager[Gateway]:
-            if not settings.api_key:
-                raise ConfigurationError("there is no key for the model", mend="set ANTHROPIC_API_KEY for the worker")
             return Gateway(
                 socket_path=context.workspace.scratch.parent / "api" / "api.sock",
-                upstream=Upstream(settings.upstream, settings.api_key),
+                upstream=_upstream(settings),
                 models=models,
                 meter=CappedMeter(meter, MicroUsd(context.usd_cap_micro)),
                 prices=load_prices(settings.prices),
                 governor=_governor(settings, org, context.remaining_seconds()),
                 on_request=context.emit,
+                client=sandbox.user,
             )
 
         return ClaudeEngine(sandbox, templates, open_gateway, claude_binary(), secrets=_known_secrets(settings))
@@ -218,11 +288,20 @@ def _services(settings: Settings, database: Database) -> Services:
         audit_key=read_audit_key(settings),
         clock=clock,
         sandbox=sandbox,
-        host=host_of,
+        host=host,
+        conversation=host,
+        catalogue=functools.partial(read_catalogue, settings),
+        replies=replies,
         renderer=renderer,
         engines=engines,
         claude=claude,
     )
+
+
+def _upstream(settings: Settings) -> Upstream:
+    if not settings.api_key:
+        raise ConfigurationError("there is no key for the model", mend="set ANTHROPIC_API_KEY for the worker")
+    return Upstream(settings.upstream, settings.api_key)
 
 
 def _known_secrets(settings: Settings) -> tuple[str, ...]:
@@ -250,13 +329,18 @@ def _templates_of(settings: Settings, database: Database, revision: str) -> Path
     with database.reading() as tx:
         texts = campaigns.templates_of(tx, revision)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent))
-    for name, text in texts.items():
-        file = fresh / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text)
-    with contextlib.suppress(FileExistsError, OSError):
-        fresh.rename(folder)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        fresh = Path(scratch) / revision
+        fresh.mkdir()
+        for name, text in texts.items():
+            file = fresh / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        try:
+            fresh.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process was faster
+                raise
     return folder
 
 

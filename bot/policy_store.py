@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from bot.domain.policies import CampaignPolicy, OrgPolicy
-from bot.domain.policy_files import nearest, parse_campaign, parse_org
-from bot.errors import PolicyError
+from bot.domain.policy_files import check_ceilings, nearest, parse_campaign, parse_org, revision
+from bot.errors import PolicyError, UsageError
 
-__all__ = ["Policies", "load_policies", "load_templates", "nearest"]
+__all__ = ["Catalogue", "Chosen", "Policies", "load_policies", "load_templates", "named", "nearest"]
 
 T = TypeVar("T")
 
@@ -22,6 +22,49 @@ class Policies:
 
     orgs: Mapping[str, OrgPolicy]
     campaigns: Mapping[str, CampaignPolicy]
+
+    def org_on(self, host: str, name: str) -> OrgPolicy | None:
+        """The policy of an org on the host with this network name. Hosts tell no names of orgs apart by their case."""
+        own = (org for org in self.orgs.values() if org.network_name == host)
+        return next((org for org in own if org.org.casefold() == name.casefold()), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A campaign policy on an org, with the templates and the revision that they make."""
+
+    org: OrgPolicy
+    policy: CampaignPolicy
+    templates: Mapping[str, str]
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What the operator's folders hold at one moment: policies, and templates as texts by path."""
+
+    policies: Policies
+    templates: Mapping[str, str]
+
+    def choose(self, policy: str, org: str) -> Chosen:
+        """Raises UsageError for a name that is not there, PolicyError for a policy that may not run on the org."""
+        on = named(self.policies.orgs, org, "org policy", "policies/orgs")
+        wanted = named(self.policies.campaigns, policy, "campaign policy", "policies/campaigns")
+        check_ceilings(on, wanted)
+        made = revision(wanted, {name: text.encode() for name, text in self.templates.items()})
+        return Chosen(on, wanted, self.templates, made)
+
+    def listed(self, org: OrgPolicy) -> list[CampaignPolicy]:
+        """The campaign policies that may run on an org, in the order of its list."""
+        return [self.policies.campaigns[name] for name in org.campaigns]
+
+
+def named(known: Mapping[str, T], name: str, kind: str, place: str) -> T:
+    """The policy of that name. Raises UsageError, with the nearest one."""
+    if name in known:
+        return known[name]
+    hint = nearest(name, known)
+    raise UsageError(f"there is no {kind} {name!r} in {place}/", mend=f"did you mean {hint}?" if hint else "")
 
 
 def load_policies(root: Path) -> Policies:
@@ -65,6 +108,13 @@ def _check_listed(org: OrgPolicy, campaigns: Mapping[str, CampaignPolicy], root:
                 f"`campaigns` lists {name}, and there is no {_shown(root / 'campaigns' / name)}.yaml",
                 place=_shown(root / "orgs" / f"{org.org}.yaml"),
                 mend=f"did you mean {near}?" if near else "write it, or take it off the list",
+            )
+    labels = [campaigns[name].on.label for name in org.campaigns]
+    for name, label in zip(org.campaigns, labels, strict=True):
+        if label is not None and labels.count(label) > 1:
+            raise PolicyError(
+                f"`on.label` is {label}, which starts another policy of {org.org} too",
+                place=_shown(root / "campaigns" / f"{name}.yaml"),
             )
 
 

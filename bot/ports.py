@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bot.domain.changesets import Changeset
 from bot.domain.money import MicroUsd
@@ -45,8 +45,11 @@ class Host(Protocol):
     def list_paths(self, repository: Repository) -> Sequence[str]:
         """Every file's path at the head of the default branch, sorted."""
 
-    def remote(self, repository: Repository) -> Remote:
-        """Where to fetch from and push to, with a credential for a single git process."""
+    def remote(self, repository: Repository, *, pushing: Sequence[str] = ()) -> Remote:
+        """Where to fetch from and, with the paths that a push will change, push to: with a credential for a single git process.
+
+        The credential can do no more than that.
+        """
 
     def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
         """Every pull request from `branch`, in any state, oldest first."""
@@ -87,16 +90,35 @@ class Conversation(Protocol):
     def close_pull_request(self, repository: Repository, number: int) -> None: ...
 
 
+@runtime_checkable
+class ReadsInBulk(Protocol):
+    """A host that reads the files of many repositories at once."""
+
+    def read_many(self, repositories: Sequence[Repository], paths: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:
+        """As `Host.read_files`, by repository name; one that is not there (any more) is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostCommit:
+    """A commit that a host made: its full id, and the branch that holds it until it is let go of."""
+
+    id: str
+    branch: str
+
+
+@runtime_checkable
 class VerifiedCommits(Protocol):
     """A host that makes a commit itself, and so shows it as verified."""
 
-    def commit(
-        self, repository: Repository, changeset: Changeset, *, branch: str, expected: str | None, message: str
-    ) -> str | None:
-        """Commit the change on top of its base, move `branch` there from `expected` (None: it is not there); its full id.
+    def why_not(self, changeset: Changeset) -> str:
+        """Why the host cannot make this commit (an executable, a link, too large), so that it is pushed instead; or ""."""
 
-        None, and nothing done, for a change that cannot be made so (an executable, a link, too large): it is pushed instead.
-        Raises StaleHead.
+    def commit(
+        self, repository: Repository, changeset: Changeset, *, branch: str, message: str
+    ) -> AbstractContextManager[HostCommit]:
+        """The change as a commit on its base, held by a branch of its own until the block ends.
+
+        Fetch it there, record it, and move `branch` by a push: the host itself cannot compare and swap.
         """
 
 
@@ -163,6 +185,10 @@ class SandboxResult:
 
 class Sandbox(Protocol):
     """An isolation backend: no network, nothing of the host but /usr and what is mounted."""
+
+    @property
+    def user(self) -> int | None:
+        """Whose commands' processes are (a uid), where that is another than the bot's: their folders must be that user's."""
 
     def run(
         self,
@@ -243,7 +269,7 @@ class StepContext:
     `variables` are the values templates see; `remaining_seconds` is the wall clock left to the attempt;
     `artifact` stores a file for the record (kind, bytes); `rendered` tells what a template gave for a path, before anything
     local was merged into it: it is what the next three-way merge starts from; `output` tells the structured result of the step
-    of that name, which the templates of later steps see.
+    of that name, which the templates of later steps see. `words` are what a person who may said to an agent, with a retry.
     """
 
     workspace: Workspace
@@ -256,6 +282,7 @@ class StepContext:
     rendered: Callable[[str, bytes], None]
     output: Callable[[str, Any], None]
     cancelled: Callable[[], bool]
+    words: str = ""
 
 
 class Engine(Protocol):

@@ -24,7 +24,8 @@ from jinja2 import (
 )
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from bot.domain.markdown import cell, neutral
+from bot.domain.markdown import cell, fenced, neutral
+from bot.domain.policies import ClaudeStep
 from bot.domain.policy_files import nearest
 from bot.domain.redaction import one_line
 from bot.errors import PolicyError
@@ -122,6 +123,36 @@ class Renderer:
             if frame.filename in names:
                 return f"{names[frame.filename]}:{frame.lineno}"
         return name
+
+
+def prompt_of(step: ClaudeStep, templates: Renderer, variables: Mapping[str, Any], words: str = "") -> str:
+    """What a Claude step asks first; `words` are a person's, on an earlier attempt. Raises PolicyError."""
+    asked = templates.render(step.claude, variables) if step.claude else templates.render_text(step.prompt or "", variables)
+    parts = [asked.strip()]
+    if step.files:
+        parts.append("Look at these files first:\n" + "\n".join(f"- {path}" for path in step.files))
+    if step.template and step.to:
+        parts.append(follow_template(step.to, templates.render(step.template, variables)))
+    if words:
+        parts.append(heed(words))
+    return "\n\n".join(parts) + "\n"
+
+
+def follow_template(path: str, template: str) -> str:
+    """The part of a prompt that asks for a file after a template."""
+    return (
+        f"Make sure that the file `{path}` exists and follows this template. What the repository needs beyond the template "
+        f"stays; what the template only shows as an example takes the repository's own values.\n\n"
+        f"{fenced(template)}"
+    )
+
+
+def heed(words: str) -> str:
+    """The part of a prompt with what a person wants to be done otherwise."""
+    return (
+        "An earlier attempt at this was reviewed. A person who may direct this work asks in addition, in their own words:\n\n"
+        f"{fenced(words)}"
+    )
 
 
 def _plain_files(roots: Sequence[Path]) -> dict[str, Path]:

@@ -5,26 +5,82 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from redis import RedisError
 
 from bot.campaigns.activation import complete_finished
+from bot.campaigns.inbox import Inbox, forget_old
 from bot.campaigns.pump import pump, sweep
+from bot.campaigns.redelivery import Deliverer, redeliver_missed
 from bot.domain.policies import OrgPolicy
-from bot.errors import HostError, StoreError
+from bot.errors import HostError, StoreError, WhimbrelError
+from bot.hosts.webhooks import DIALECTS
 from bot.pipeline.housekeeping import discard_leftovers
 from bot.queue.jobs import JobQueue
 from bot.services import Services
-from bot.tracking.leases import reclaim_expired
+from bot.tracking.leases import reclaim_lost
 from bot.tracking.pull_requests import refresh_all
+from bot.tracking.telling import tell_due
 
 SWEEP_EVERY_SECONDS = 5.0
 REFRESH_EVERY_SECONDS = 30.0
 ROUND_SECONDS = 0.2
+INBOX_SECONDS = 0.5
+TELL_SECONDS = 2.0
+LOOK_SECONDS = 30.0
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chore:
+    """Work beside the rounds, which must not wait for it. `do` returns how much it did; after nothing, it pauses."""
+
+    do: Callable[[], int]
+    pause_seconds: float
+
+    def forever(self, stop: threading.Event) -> None:
+        """Until `stop`. What fails is logged, and done again after the pause."""
+        while not stop.is_set():
+            if not self._try():
+                stop.wait(self.pause_seconds)
+
+    def _try(self) -> int:
+        try:
+            return self.do()
+        except WhimbrelError as error:
+            log.warning("this will be tried again: %s: %s", type(error).__name__, error.explanation)
+            return 0
+
+
+def webhook_chores(services: Services, deliverers: Sequence[Deliverer]) -> list[Chore]:
+    """Handle what was delivered, and have delivered what was missed."""
+    inbox = Inbox(services, {kind: dialect.normalise for kind, dialect in DIALECTS.items()})
+    missed = [Chore(partial(redeliver_missed, services, each), LOOK_SECONDS) for each in deliverers]
+    return [Chore(inbox.handle_pending, INBOX_SECONDS), *missed]
+
+
+def telling(services: Services, orgs: Sequence[OrgPolicy]) -> Chore:
+    """Show people how the work goes on that they asked for."""
+    return Chore(partial(tell_due, services, orgs), TELL_SECONDS)
+
+
+@contextmanager
+def beside(stop: threading.Event, chores: Sequence[Chore]) -> Iterator[None]:
+    """Have the chores done, each in a thread of its own, until the block is left; `stop` is set then."""
+    threads = [threading.Thread(target=chore.forever, args=(stop,), name="chore") for chore in chores]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
 
 
 @dataclass(slots=True)
@@ -48,12 +104,13 @@ class Scheduler:
         now = self.services.clock.monotonic()
         if now - self._swept >= SWEEP_EVERY_SECONDS:
             self._swept = now
-            if reclaim_expired(self.services):
+            if reclaim_lost(self.services):
                 discard_leftovers(self.services)
             sweep(self.services, self.queue)
         if now - self._refreshed >= REFRESH_EVERY_SECONDS:
             self._refreshed = now
             refresh_all(self.services, self.orgs)
+            forget_old(self.services)
         pump(self.services, self.queue, workers=self._workers())
 
     def try_round(self) -> None:

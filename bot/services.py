@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.domain.policies import OrgPolicy
-from bot.ports import Clock, Engine, Host, Meter, Sandbox
+from bot.policy_store import Catalogue
+from bot.ports import Clock, Conversation, Engine, Host, Meter, Sandbox
 from bot.rendering import Renderer
 from bot.store.audit import AuditKey
 from bot.store.campaigns import Campaign
@@ -26,7 +27,8 @@ class Services:
 
     `home` is WHIMBREL_HOME. `engines` makes, for one attempt, the engine of each type of step; its requests to a model are
     charged to the given accounts. `claude` makes the one for Claude steps alone: with this meter, and these templates.
-    `renderer` reads the templates as they were when the revision was saved.
+    `renderer` reads the templates as they were when the revision was saved. `catalogue` reads the operator's policies and
+    templates as they are now, `replies` renders what the bot answers people; `conversation` is the host that it answers them on.
     """
 
     home: Path
@@ -35,6 +37,9 @@ class Services:
     clock: Clock
     sandbox: Sandbox
     host: Callable[[OrgPolicy], Host]
+    conversation: Callable[[OrgPolicy], Conversation]
+    catalogue: Callable[[], Catalogue]
+    replies: Callable[[], Renderer]
     renderer: Callable[[str], Renderer]
     engines: Callable[[Run, Campaign, Accounts], AbstractContextManager[Mapping[type, Engine]]]
     claude: Callable[[OrgPolicy, Meter, Renderer], Engine]

@@ -19,7 +19,8 @@ from bot.queue.connection import connect
 from bot.queue.server import redis_server
 from bot.queue.worker import WhimbrelWorker
 from bot.store import runs
-from bot.tracking.leases import reclaim
+from bot.tracking.leases import reclaim, reclaim_orphans
+from bot.tracking.presence import present
 
 IMPORTED_LATE = ("git.cmd", "httpcore", "anyio._backends._asyncio", "uvicorn.protocols.http.h11_impl")
 
@@ -57,8 +58,9 @@ def main() -> None:
     preload()
     settings = Settings.from_environment()
     with assemble(settings) as services:
+        reclaim_orphans(services)
         discard_leftovers(services)
-    with redis_server(settings.home, settings.redis_url) as url:
+    with present(settings.home, worker_name(os.getpid())), redis_server(settings.home, settings.redis_url) as url:
         os.environ["REDIS_URL"] = url  # for the processes forked for a job: speed limits are counted there
         WhimbrelWorker(connect(url), hand_back).serve()
 

@@ -33,11 +33,13 @@ def activate(
     actor: str,
     max_usd: Decimal | None = None,
     preview: bool = False,
+    alone: bool = False,
 ) -> Activation:
     """Start a campaign of the plan, or join the active one of the same revision.
 
-    An active campaign of another revision gives way: its runs that have not begun end as skipped. Raises QuotaRefused when
-    the policy asks a model and the org's month is used up.
+    An active campaign of another revision gives way: its runs that have not begun end as skipped. What is to act on its own
+    targets `alone` is refused there, takes up no campaign that was interrupted, and gives none another budget. Raises
+    UsageError, and QuotaRefused when the policy asks a model and the org's month is used up.
     """
     now = services.clock.now()
     with services.database.transaction() as tx:
@@ -45,6 +47,8 @@ def activate(
         active = None if preview else campaigns.active(tx, org.org, policy.name)
         if active is not None and active.state is CampaignState.PAUSED:
             raise UsageError(f"campaign {active.id} of this policy is paused", mend=f"whimbrel resume {active.id}")
+        if active is not None and alone:
+            _require_undisturbed(active, plan)
         if active is not None and active.revision == plan.revision:
             _join(tx, active, plan, org, services)
             campaign_id = active.id
@@ -53,7 +57,8 @@ def activate(
                 campaigns.supersede(tx, active.id, "the policy has changed: a newer campaign took over", now)
             campaign_id = campaigns.start(tx, plan, policy, org, actor=actor, preview=preview, now=now)
         cap = policy.budget.campaign if max_usd is None else min(policy.budget.campaign, micro_usd(max_usd))
-        ledger.ensure_account(tx, "campaign", campaign_id, "", cap)
+        account = ledger.open_account if alone else ledger.ensure_account
+        account(tx, "campaign", campaign_id, "", cap)
         joined = active is not None and active.id == campaign_id
         _record(tx, services, plan, campaign_id, actor, cap, joined=joined, preview=preview)
     return Activation(campaign_id, joined)
@@ -91,6 +96,18 @@ def _require_quota(tx: Connection, services: Services, org: OrgPolicy, policy: C
     account = ledger.account(tx, "org", org.org, period)
     if policy.uses_model and plan.targets and account is not None and account.left == 0:
         raise QuotaRefused(account.refusal(MicroUsd(policy.budget.attempt)), scope="org")
+
+
+def _require_undisturbed(active: Campaign, plan: Plan) -> None:
+    """Raises UsageError where joining would change what other targets of the campaign come to."""
+    again = f"whimbrel run {plan.policy} --org {plan.org}"
+    if active.revision != plan.revision:
+        raise UsageError(
+            f"campaign {active.id} is at work on an earlier revision of {plan.policy}, {active.revision}",
+            mend=f"when it has ended; or {again}, for the whole org",
+        )
+    if active.state is not CampaignState.RUNNING:
+        raise UsageError(f"campaign {active.id} of {plan.policy} is {active.state}", mend=f"{again} takes it up again")
 
 
 def _join(tx: Connection, active: Campaign, plan: Plan, org: OrgPolicy, services: Services) -> None:

@@ -52,15 +52,32 @@ def retry(services: Services, campaign_id: str, run_ids: Sequence[str], *, actor
     Raises UsageError for a run that has not ended, and where another campaign of the policy is active.
     """
     with services.database.transaction() as tx:
-        campaign = campaigns.get(tx, campaign_id)
-        other = campaigns.active(tx, campaign.org, campaign.policy.name)
-        if other is not None and other.id != campaign_id:
-            raise UsageError(f"{other.id} is the active campaign of {campaign.policy.name}", mend=f"whimbrel cancel {other.id}")
-        again = runs.reopen(tx, campaign_id, run_ids)
-        if again:
-            campaigns.reactivate(tx, campaign)
-            _record(tx, services, campaign, actor, "campaign.retried", runs=again)
+        again = _reopen(tx, services, campaigns.get(tx, campaign_id), run_ids, actor=actor)
     return len(again)
+
+
+def retry_alone(tx: Connection, services: Services, run: Run, *, actor: str, words: str = "") -> None:
+    """Attempt one ended run once more, told `words`, and disturb no other one.
+
+    Raises UsageError as `retry` does, and for a run of a campaign that is held or was cancelled.
+    """
+    campaign = campaigns.get(tx, run.campaign_id)
+    if campaign.state not in (CampaignState.RUNNING, CampaignState.COMPLETED):
+        raise UsageError(f"campaign {campaign.id} of {campaign.policy.name} is {campaign.state}")
+    _reopen(tx, services, campaign, [run.id], actor=actor, words=words)
+
+
+def _reopen(
+    tx: Connection, services: Services, campaign: Campaign, run_ids: Sequence[str], *, actor: str, words: str = ""
+) -> list[str]:
+    other = campaigns.active(tx, campaign.org, campaign.policy.name)
+    if other is not None and other.id != campaign.id:
+        raise UsageError(f"{other.id} is the active campaign of {campaign.policy.name}", mend=f"whimbrel cancel {other.id}")
+    again = runs.reopen(tx, campaign.id, run_ids, words)
+    if again:
+        campaigns.reactivate(tx, campaign)
+        _record(tx, services, campaign, actor, "campaign.retried", runs=again, words=bool(words))
+    return again
 
 
 def _stop(services: Services, campaign_id: str, stop: Callable[[Run], bool]) -> list[Dispatch]:

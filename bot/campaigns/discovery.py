@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from bot.domain.policies import CampaignPolicy, OrgPolicy, RepositoryPolicy
 from bot.domain.policy_files import parse_repository
@@ -12,7 +13,7 @@ from bot.domain.pull_requests import PullRequestState
 from bot.domain.repositories import Repository, Target
 from bot.domain.selection import REPOSITORY_POLICY, FileFacts, decide_by_files, decide_by_listing, wanted_files
 from bot.errors import PolicyError
-from bot.ports import Host
+from bot.ports import Host, ReadsInBulk
 from bot.store.campaigns import PlanEntry
 from bot.store.publications import Change, Publication
 from bot.store.records import Rejection
@@ -27,6 +28,8 @@ class Earlier:
 
 
 NOTHING = Earlier({}, {})
+READ_AT_ONCE = 50
+"""So many repositories are read together, where the host can do that."""
 
 
 def discover(
@@ -43,20 +46,15 @@ def discover(
 
     The cheap reasons to skip come first: nothing is read of a repository that its listing rules out.
     """
+    asked = (each for each in host.repositories(org.org) if not only or _is_among(each, only))
     entries = []
-    for repository in host.repositories(org.org):
-        if only and not any(fnmatch.fnmatchcase(repository.name, glob) for glob in only):
-            continue
-        target = Target(repository.name, repository.default_branch, repository.head or "")
-        change = Change(org.org, policy.name, target.repository, target.base, target.path)
-        reason = (
-            decide_by_listing(repository, policy)
-            or already_published(earlier.published.get(change), revision)
-            or already_rejected(earlier.rejected.get((target.repository, target.base, target.path)), target.head)
-            or _decide_by_content(host, repository, policy)
-        )
-        entries.append(PlanEntry(target, repository, reason))
-        seen(repository)
+    while some := list(islice(asked, READ_AT_ONCE)):
+        reasons = {each.name: _by_what_is_known(each, policy, revision, earlier) for each in some}
+        contents = _read(host, [each for each in some if reasons[each.name] is None], policy)
+        for repository in some:
+            reason = reasons[repository.name] or _decide_by_content(host, repository, policy, contents.get(repository.name))
+            entries.append(PlanEntry(_target(repository), repository, reason))
+            seen(repository)
     return entries
 
 
@@ -78,9 +76,38 @@ def already_rejected(rejection: Rejection | None, head: str) -> str | None:
     return f"rejected before, and nothing has changed since: {rejection.reason} (whimbrel retry {rejection.run_id})"
 
 
-def _decide_by_content(host: Host, repository: Repository, policy: CampaignPolicy) -> str | None:
+def _is_among(repository: Repository, globs: Sequence[str]) -> bool:
+    return any(fnmatch.fnmatchcase(repository.name, glob) for glob in globs)
+
+
+def _target(repository: Repository) -> Target:
+    return Target(repository.name, repository.default_branch, repository.head or "")
+
+
+def _by_what_is_known(repository: Repository, policy: CampaignPolicy, revision: str, earlier: Earlier) -> str | None:
+    target = _target(repository)
+    change = Change(repository.org, policy.name, target.repository, target.base, target.path)
+    return (
+        decide_by_listing(repository, policy)
+        or already_published(earlier.published.get(change), revision)
+        or already_rejected(earlier.rejected.get((target.repository, target.base, target.path)), target.head)
+    )
+
+
+def _read(host: Host, repositories: Sequence[Repository], policy: CampaignPolicy) -> Mapping[str, Mapping[str, bytes]]:
+    """The files that the decision asks for, by repository and path."""
+    wanted = [*wanted_files(policy).literals, REPOSITORY_POLICY]
+    if isinstance(host, ReadsInBulk):
+        return host.read_many(repositories, wanted) if repositories else {}
+    return {repository.name: host.read_files(repository, wanted) for repository in repositories}
+
+
+def _decide_by_content(
+    host: Host, repository: Repository, policy: CampaignPolicy, contents: Mapping[str, bytes] | None
+) -> str | None:
+    if contents is None:
+        return "it is not there any more"
     wanted = wanted_files(policy)
-    contents = host.read_files(repository, [*wanted.literals, REPOSITORY_POLICY])
     listing = host.list_paths(repository) if wanted.needs_listing else ()
     own = contents.get(REPOSITORY_POLICY)
     try:

@@ -8,6 +8,7 @@ import click
 
 from bot.cli.common import as_json, print_json
 from bot.config import Settings, assemble
+from bot.domain.redaction import escaped
 from bot.errors import UsageError
 from bot.store import audit as store_audit
 from bot.store.audit import Head
@@ -55,7 +56,7 @@ def export(org: str | None) -> None:
     with assemble(Settings.from_environment()) as services, services.database.reading() as tx:
         for name in [org] if org else store_audit.orgs(tx):
             for event in store_audit.events(tx, name):
-                click.echo(json.dumps(event, ensure_ascii=False, sort_keys=True))
+                click.echo(escaped(json.dumps(event, ensure_ascii=False, sort_keys=True)))
 
 
 def _parse(known: str | None) -> Head | None:

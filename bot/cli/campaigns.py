@@ -14,7 +14,7 @@ from bot.campaigns.activation import activate, complete_finished
 from bot.campaigns.authority import require_permission
 from bot.campaigns.planning import make_plan
 from bot.cli import tables
-from bot.cli.common import Chosen, actor, as_json, console, print_json
+from bot.cli.common import Chosen, actor, as_json, choose, console, print_json
 from bot.cli.foreground import follow, machinery
 from bot.cli.reports import campaign_statuses, details, quota_alerts
 from bot.config import Settings, assemble
@@ -27,6 +27,7 @@ from bot.progress import JsonLinesProgress, RichProgress
 from bot.services import Services
 from bot.store import campaigns, ledger, reports
 from bot.store.campaigns import Plan
+from bot.tracking.telling import tell_due
 
 org_option = click.option("--org", required=True, help="The org policy, by its name.")
 
@@ -44,9 +45,9 @@ Examples:
 def plan(policy: str, org: str, repos: tuple[str, ...], as_json: bool) -> None:
     """What POLICY would do on an org: each target, each skip with its reason, and what it may cost."""
     settings = Settings.from_environment()
-    chosen = Chosen(settings, policy, org)
+    chosen = choose(settings, policy, org)
     with assemble(settings) as services:
-        made = _plan(services, chosen, repos)
+        made = make_visibly(services, chosen, repos)
     if as_json:
         print_json(plan_json(made))
     else:
@@ -65,9 +66,9 @@ Example:
 def preview(policy: str, org: str, repo: str, as_json: bool) -> int:
     """Attempt POLICY on one repository and show its diff, checks and cost; nothing is published."""
     settings = Settings.from_environment()
-    chosen = Chosen(settings, policy, org)
+    chosen = choose(settings, policy, org)
     with assemble(settings) as services:
-        made = _plan(services, chosen, (repo,), anew=True)
+        made = make_visibly(services, chosen, (repo,), anew=True)
         if not made.targets:
             raise UsageError(_why_no_target(made, repo))
         started = activate(services, made, chosen.policy, chosen.org, actor=actor(), preview=True)
@@ -102,7 +103,7 @@ def run(
 ) -> int:
     """Run POLICY on an org: change every target, prove it, open pull requests, and wait until all have ended."""
     settings = Settings.from_environment()
-    chosen = Chosen(settings, policy, org)
+    chosen = choose(settings, policy, org)
     _check_amount(max_usd)
     with assemble(settings) as services:
         return run_campaign(settings, services, chosen, repos, detach=detach, max_usd=max_usd, workers=workers, as_json=as_json)
@@ -121,7 +122,7 @@ def run_campaign(
 ) -> int:
     """Plan, activate, follow, report; return the exit status."""
     require_permission(services.host(chosen.org), chosen.org, actor())
-    made = _plan(services, chosen, repos)
+    made = make_visibly(services, chosen, repos)
     started = activate(services, made, chosen.policy, chosen.org, actor=actor(), max_usd=max_usd)
     waiting = ""
     if not detach:
@@ -177,12 +178,13 @@ def _work(settings: Settings, services: Services, chosen: Chosen, campaign_id: s
             waiting = follow(services, campaign_id, machine, progress, actor=actor())
             if waiting:
                 progress.update({"message": waiting})
+            tell_due(services, [chosen.org])
             return waiting
         finally:
             progress.finish()
 
 
-def _plan(services: Services, chosen: Chosen, repos: tuple[str, ...], *, anew: bool = False) -> Plan:
+def make_visibly(services: Services, chosen: Chosen, repos: tuple[str, ...], *, anew: bool = False) -> Plan:
     """Make the plan, and say on a terminal which repository is being looked at."""
     with Console(stderr=True).status(f"Looking through {chosen.org.org} ...") as looking:
         return make_plan(

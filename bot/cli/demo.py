@@ -12,7 +12,7 @@ import click
 
 from bot.cli import tables
 from bot.cli.campaigns import run_campaign
-from bot.cli.common import Chosen, console
+from bot.cli.common import choose, console
 from bot.cli.setup import write_starters
 from bot.config import Settings, assemble
 from bot.demo.compliance import comply
@@ -51,7 +51,7 @@ def demo(live: bool) -> int:
 
 def _campaign(settings: Settings, services: Services, name: str, live: bool) -> int:
     console().rule(f"[bold]{name}")
-    chosen = Chosen(settings, name, ORG)
+    chosen = choose(settings, name, ORG)
     return run_campaign(settings, services, chosen, max_usd=LIVE_CAP if live and chosen.policy.uses_model else None)
 
 

@@ -22,6 +22,7 @@ from bot.domain.guidance import check_skills, check_subagents
 from bot.domain.markdown import fenced
 from bot.domain.money import MicroUsd, decimal_usd, dollars, micro_usd
 from bot.domain.policies import Budget, ClaudeStep, Limits, OrgPolicy
+from bot.domain.redaction import visible
 from bot.domain.states import Stage
 from bot.errors import UsageError
 from bot.pipeline.oneshot import PROMPT, Order, Report, run_once
@@ -183,11 +184,11 @@ def _show(report: Report, *, as_json: bool) -> None:
         return
     out = console()
     if report.answer:
-        out.print(tables.visible(report.answer).strip(), markup=False)
+        out.print(visible(report.answer).strip(), markup=False)
     if report.diff:
         out.print(tables.diff_text(report.diff), soft_wrap=True)
     said = f"{report.outcome}: {report.reason}; {dollars(report.cost)} for {report.tokens:,} tokens ({report.id})"
-    out.print(f"[bold]{escape(tables.visible(said))}[/]", soft_wrap=True)
+    out.print(f"[bold]{escape(visible(said))}[/]", soft_wrap=True)
     if report.diff and not report.written:
         out.print("Nothing was written: --write puts the change into the folder.")
 

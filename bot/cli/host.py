@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from bot.campaigns.triggers import handle
 from bot.cli.common import actor, as_json, console, load, print_json
-from bot.config import Settings, local_host
+from bot.config import Settings, assemble, local_host
+from bot.domain.commands import parse
+from bot.domain.events import Commented, RepositoryRef
 from bot.domain.policies import OrgPolicy
-from bot.domain.pull_requests import PullRequest
+from bot.domain.pull_requests import CommentRef, PullRequest
+from bot.domain.redaction import one_line, visible
 from bot.domain.repositories import Repository
 from bot.errors import UsageError
 from bot.hosts.local import LocalHost
@@ -46,7 +51,8 @@ def list_(org: str, state: str | None, as_json: bool) -> None:
         return
     table = Table("repository", "#", "state", "title", "branch")
     for repo, pull in found:
-        table.add_row(*map(escape, (repo, str(pull.number), pull.state.value, pull.text.title, pull.branch)))
+        cells = (repo, str(pull.number), pull.state.value, pull.text.title, pull.branch)
+        table.add_row(*(Text(one_line(cell)) for cell in cells))
     console().print(table)
 
 
@@ -61,11 +67,7 @@ def show(repository: str, number: int, org: str, as_json: bool) -> None:
     if as_json:
         print_json(_json(found))
         return
-    text = found.text
-    click.echo(f"#{found.number} {text.title}\n{found.state.value}: {found.branch} -> {found.base} ({found.head[:12]})")
-    click.echo(f"labels: {', '.join(text.labels) or 'none'}; reviewers: {', '.join(text.reviewers) or 'none'}\n\n{text.body}")
-    for comment in found.comments:
-        click.echo(f"\n{comment.author}, {comment.at}:\n{comment.body}")
+    click.echo(visible("\n".join(_lines(found))))
 
 
 @pr.command()
@@ -74,8 +76,15 @@ def show(repository: str, number: int, org: str, as_json: bool) -> None:
 @click.argument("words")
 @org_option
 def comment(repository: str, number: int, words: str, org: str) -> None:
-    """Add a comment."""
-    _host(org).add_comment(_repository(org, repository), number, words, author=actor())
+    """Add a comment. One that begins with /whimbrel is a command: /whimbrel help says which there are."""
+    found = _host(org).add_comment(_repository(org, repository), number, words, author=actor())
+    if parse(words) is None:
+        return
+    place, written = RepositoryRef("local", org, repository), CommentRef(number, len(found.comments))
+    event = Commented(place, number, written, words, actor(), actor_is_bot=False, on_pull_request=True)
+    with assemble(Settings.from_environment()) as services:
+        refused = handle(services, event)
+    click.echo(refused or f"whimbrel host pr show {repository} {number} --org {org} has the answer, and how the work goes on")
 
 
 @pr.command()
@@ -96,6 +105,16 @@ def close(repository: str, number: int, org: str) -> None:
     """Close it without merging; it stays closed."""
     _host(org).close(_repository(org, repository), number, by=actor())
     click.echo(f"#{number} is closed")
+
+
+def _lines(pull: PullRequest) -> Iterator[str]:
+    text = pull.text
+    yield f"#{pull.number} {text.title}"
+    yield f"{pull.state.value}: {pull.branch} -> {pull.base} ({pull.head[:12]})"
+    yield f"labels: {', '.join(text.labels) or 'none'}; reviewers: {', '.join(text.reviewers) or 'none'}"
+    yield f"\n{text.body}"
+    for comment in pull.comments:
+        yield f"\n{comment.author}, {comment.at}:\n{comment.body}"
 
 
 def _host(org: str) -> LocalHost:

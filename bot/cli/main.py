@@ -12,19 +12,23 @@ from typing import Any
 import click
 
 from bot import __version__
+from bot.domain.redaction import visible
 from bot.errors import ConfigurationError, NotFound, QuotaRefused, StoreError, UsageError, WhimbrelError
 
 COMMANDS = {
     "demo": ("bot.cli.demo:demo", "Build an organization of 12 repositories here, and migrate it."),
     "init": ("bot.cli.setup:init", "Write policies/ and templates/ to start from."),
+    "setup": ("bot.cli.setup_hosts:setup", "Connect an organization of a host."),
     "doctor": ("bot.cli.setup:doctor", "Check what this machine needs, and name the mend."),
     "plan": ("bot.cli.campaigns:plan", "What a policy would do, to which repositories, at what cost."),
+    "estimate": ("bot.cli.estimate:estimate", "What a policy may cost: by its history, by its prompts, by its budget."),
     "preview": ("bot.cli.campaigns:preview", "Attempt a policy on one repository; publish nothing."),
     "run": ("bot.cli.campaigns:run", "Run a policy on an org, and wait until all have ended."),
     "exec": ("bot.cli.exec:exec_", "One headless run on a folder: its change as a diff, or written."),
     "status": ("bot.cli.reports:status", "One campaign, or all of them."),
     "runs": ("bot.cli.reports:runs", "Every run of a campaign."),
     "show": ("bot.cli.reports:show", "One run: timeline, diff, checks, transcript, cost."),
+    "report": ("bot.cli.report:report", "The reports of a campaign that makes some: one document, or a folder."),
     "quota": ("bot.cli.reports:quota", "What each org may spend in a month, and has spent."),
     "pause": ("bot.cli.control:pause", "Begin nothing more of a campaign."),
     "resume": ("bot.cli.control:resume", "Let a paused campaign go on."),
@@ -34,6 +38,7 @@ COMMANDS = {
     "host": ("bot.cli.host:host", "The pull requests of a local host."),
     "worker": ("bot.cli.processes:worker", "Attempt what is in the queue, until SIGTERM."),
     "scheduler": ("bot.cli.processes:scheduler", "Dispatch what is due, take back what was lost."),
+    "web": ("bot.cli.web:web", "Receive webhooks, and set the bot up on a host."),
     "schema": ("bot.cli.schema:schema", "JSON Schema of the policy files, for editors."),
     "db": ("bot.cli.setup:db", "Upgrade the database."),
 }
@@ -93,8 +98,8 @@ def main(arguments: list[str] | None = None) -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except WhimbrelError as error:
-        click.echo(f"whimbrel: {error}", err=True)
+        click.echo(visible(f"whimbrel: {error}"), err=True)
         if error.mend:
-            click.echo(f"  mend: {error.mend}", err=True)
+            click.echo(visible(f"  mend: {error.mend}"), err=True)
         sys.exit(exit_status(error))
     sys.exit(status if isinstance(status, int) else 0)

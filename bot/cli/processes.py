@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from bot.cli.common import load
-from bot.config import Settings, assemble
+from bot.config import Settings, assemble, github_deliveries
 
 
 @click.command(
@@ -28,15 +28,17 @@ def worker(count: int) -> None:
 
 @click.command()
 def scheduler() -> None:
-    """Dispatch what is due, take back what was lost, follow pull requests; until SIGTERM. Several may run."""
+    """Dispatch what is due, take back what was lost, follow pull requests, handle webhooks; until SIGTERM. Several may run."""
     from bot.queue.connection import connect_briefly
     from bot.queue.jobs import JobQueue
     from bot.queue.server import redis_server, revive
-    from bot.scheduler import Scheduler, stop_on_signals
+    from bot.scheduler import Scheduler, beside, stop_on_signals, telling, webhook_chores
 
     settings = Settings.from_environment()
     stop = stop_on_signals()
     with assemble(settings) as services, redis_server(settings.home, settings.redis_url) as url:
         orgs = list(load(settings).orgs.values())
         again = partial(revive, settings.home, settings.redis_url)
-        Scheduler(services, JobQueue(connect_briefly(url)), orgs, again).forever(stop)
+        chores = [telling(services, orgs), *webhook_chores(services, github_deliveries(settings, orgs))]
+        with beside(stop, chores):
+            Scheduler(services, JobQueue(connect_briefly(url)), orgs, again).forever(stop)

@@ -15,6 +15,7 @@ from bot.cli.common import as_json, console, load, print_json
 from bot.config import Settings, assemble, breaker_status
 from bot.domain.money import decimal_usd, month_of
 from bot.domain.policies import OrgPolicy
+from bot.domain.redaction import escaped
 from bot.errors import NotFound
 from bot.services import Services
 from bot.store import campaigns, ledger, records, reports
@@ -78,7 +79,8 @@ def show(run: str, transcript: bool, as_json: bool) -> None:
     with assemble(Settings.from_environment()) as services:
         found = details(services, run)
     if transcript:
-        click.echo("".join(found["artifacts"].get("transcript", ["there is no transcript: no agent was asked\n"])), nl=False)
+        lines = found["artifacts"].get("transcript", ["there is no transcript: no agent was asked\n"])
+        click.echo(escaped("".join(lines)), nl=False)
     elif as_json:
         print_json(found)
     else:

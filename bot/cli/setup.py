@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -94,10 +95,33 @@ def examine(settings: Settings) -> Iterator[Finding]:
         "model key": _key,
     }
     for subject, check in checks.items():
+        yield _finding(subject, partial(check, settings))
+    yield from _examine_github(settings)
+
+
+def _examine_github(settings: Settings) -> Iterator[Finding]:
+    from bot.cli.common import load
+    from bot.cli.doctor_github import checks, instances
+
+    try:
+        orgs = load(settings).orgs.values()
+    except WhimbrelError:  # what is wrong with the policies was told before
+        return
+    for url, names in instances(orgs).items():
         try:
-            yield Finding(subject, True, check(settings))
+            found = list(checks(settings, url, names))
         except WhimbrelError as error:
-            yield Finding(subject, False, str(error), error.mend)
+            yield Finding(url, False, str(error), error.mend)
+            continue
+        for subject, check in found:
+            yield _finding(subject, check)
+
+
+def _finding(subject: str, check: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, True, check())
+    except WhimbrelError as error:
+        return Finding(subject, False, str(error), error.mend)
 
 
 def _git(_: Settings) -> str:

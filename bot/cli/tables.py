@@ -6,7 +6,6 @@ control character of it reaches the terminal.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.domain.money import MicroUsd, dollars, micro_usd
-from bot.domain.redaction import one_line
+from bot.domain.redaction import one_line, visible
 from bot.progress import OUTCOME_STYLES, outcome_counts
 
 Row = Mapping[str, Any]
@@ -127,6 +126,20 @@ def plan_table(plan: Row) -> Group:
     return Group(table, Padding(_estimate(plan), (0, 2)))
 
 
+def estimate_panel(found: Row) -> Panel:
+    """The object of `estimate --json`."""
+    facts = _facts(
+        ("targets", Text(f"{found['targets']:,}, and {found['skipped']:,} skipped")),
+        ("expected", Text(_money(micro_usd(found["usd_expected"])), style="bold")),
+        ("p50", Text(f"{_money(micro_usd(found['usd_p50']))} if each run costs what half of them do not exceed")),
+        ("p90", Text(f"{_money(micro_usd(found['usd_p90']))} if each run costs what nine in ten do not exceed")),
+        ("at most", Text(f"{_money(micro_usd(found['usd_at_most']))} by the policy's budgets")),
+        ("basis", _text(found["basis"])),
+    )
+    title = Text.assemble((found["policy"], "bold"), " on ", (found["org"], "bold"))
+    return Panel(facts, title=title, title_align="left", border_style="dim", expand=False)
+
+
 def print_run(console: Console, found: Row) -> None:
     """The object of `show RUN --json`: what it came to, its timeline, checks, requests and diff."""
     console.print(runs_table([found["run"]]))
@@ -138,11 +151,6 @@ def print_run(console: Console, found: Row) -> None:
 def diff_text(diff: str) -> Text:
     """A unified diff in colours. A character that does not show as itself is spelled out: nothing hides from a reviewer."""
     return Text("\n").join(Text(line, style=_diff_style(line)) for line in visible(diff).rstrip("\n").split("\n"))
-
-
-def visible(text: str) -> str:
-    """Text of many lines, with control characters and invisible ones as `<U+202E>`."""
-    return "".join(char if char == "\n" or not _hidden(char) else f"<U+{ord(char):04X}>" for char in text.expandtabs(4))
 
 
 def duration(milliseconds: int | None) -> str:
@@ -170,6 +178,8 @@ def _sections(found: Row) -> Iterable[tuple[str, RenderableType]]:
         yield "requests to the model", _requests(found["requests"])
     for traceback in found["artifacts"].get("traceback", []):
         yield "error", Text(visible(traceback))
+    for report in found["artifacts"].get("report", [])[-1:]:
+        yield "report", Text(visible(report).rstrip())
     for diff in found["artifacts"].get("diff", [])[-1:]:
         yield "diff", diff_text(diff)
 
@@ -277,10 +287,6 @@ def _cost(row: Row) -> int:
 
 def _money(amount: int) -> str:
     return dollars(MicroUsd(amount))
-
-
-def _hidden(char: str) -> bool:
-    return unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 
 
 def _diff_style(line: str) -> str:

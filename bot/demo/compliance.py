@@ -9,8 +9,8 @@ from bot.config import Settings, packaged
 from bot.demo.organization import Comply
 from bot.domain.policies import TemplateStep
 from bot.domain.repositories import Repository
+from bot.domain.variables import variables_of
 from bot.engines.template import rendered_file
-from bot.pipeline.assignment import variables_of
 from bot.policy_store import load_policies
 from bot.rendering import Renderer
 

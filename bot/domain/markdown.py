@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from typing import Any
 
 from bot.domain.redaction import one_line
 
@@ -26,6 +28,21 @@ def neutral(text: str) -> str:
     for meaning in (_CLOSING_KEYWORD, _REFERENCE, _HTML, _QUICK_ACTION):
         text = meaning.sub(rf"\g<first>{ZERO_WIDTH}", text)
     return text
+
+
+def neutral_data(value: Any) -> Any:
+    """JSON-like data with every string in it `neutral`, keys too. `value` itself is left as it is.
+
+    A single word, such as `fixed`, means nothing to a host by itself, and stays what a template compares it with.
+    """
+    match value:
+        case str():
+            return value if value.isalnum() else neutral(value)
+        case Mapping():
+            return {neutral(str(key)): neutral_data(item) for key, item in value.items()}
+        case list() | tuple():
+            return [neutral_data(item) for item in value]
+    return value
 
 
 def cell(text: str) -> str:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Literal, TypeVar
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import pathspec
@@ -28,6 +29,11 @@ from bot.domain.guidance import check_schema
 from bot.domain.money import MicroUsd, micro_usd
 
 T = TypeVar("T")
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+LABEL_PREFIX = "whimbrel:"
+"""How each label begins that starts a policy."""
 
 COMMIT_TEMPLATE = "pull_request/commit.md.j2"
 """What renders the message of every commit."""
@@ -77,6 +83,18 @@ def _unnegated(value: str) -> str:
     return value
 
 
+def _trigger_label(value: str) -> str:
+    if not value.removeprefix(LABEL_PREFIX) or not value.startswith(LABEL_PREFIX):
+        raise ValueError(f"{value!r} could be anybody's label: begin it with `{LABEL_PREFIX}`, such as {LABEL_PREFIX}NAME")
+    return value
+
+
+def _no_teams(values: list[str]) -> list[str]:
+    if values:
+        raise ValueError("teams are not asked of a host yet: give the team the permission, or name its people in `users`")
+    return values
+
+
 def _unique(values: list[T]) -> list[T]:
     for index, value in enumerate(values):
         if value in values[:index]:
@@ -124,6 +142,8 @@ class Ceilings(Strict):
 
     usd_per_attempt: Usd = Decimal("10")
     attempts_per_run: Annotated[int, Field(ge=1, le=20)] = 3
+    """How many sessions a run may have whose agent ends without a result. What passes by itself (the host or the API out of
+    reach, a lost worker) costs none of them; what would only happen again (a failing command, a limit) is not tried again."""
     open_pull_requests: Annotated[int, Field(ge=1)] = 50
     pull_requests_per_hour: Annotated[int, Field(ge=1)] = 30
 
@@ -142,13 +162,24 @@ class MayTrigger(Strict):
 
     permission: Literal["read", "write", "admin"] = "write"
     users: list[str] = []
-    teams: list[str] = []
+    teams: Annotated[list[str], AfterValidator(_no_teams)] = []
+
+
+def server_url(value: str) -> str:
+    """Tokens go there: nothing but https will do, except to this very machine."""
+    url = urlsplit(value)
+    plain = url.path in ("", "/") and not (url.query or url.fragment or url.username or url.password)
+    encrypted = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
+    if not url.hostname or not plain or not encrypted:
+        raise ValueError(f"{value!r} is no server's URL: it is https://NAME, with no user, path or query")
+    return f"{url.scheme}://{url.netloc}".lower()
 
 
 class OrgPolicy(Strict):
     org: str
     host: str
-    """`local:FOLDER`: a folder of org folders of bare repositories. A relative one is relative to the working directory."""
+    """`local:FOLDER`: a folder of org folders of bare repositories, where a relative one is relative to the working directory.
+    `github`: github.com. `github:URL`: a GitHub Enterprise Server, such as github:https://github.example.com."""
     timezone: str = "UTC"
     quota: Quota
     ceilings: Ceilings = Ceilings()
@@ -156,6 +187,27 @@ class OrgPolicy(Strict):
     may_trigger: MayTrigger = MayTrigger()
     campaigns: Annotated[list[Name], AfterValidator(_unique)] = []
     """The campaign policies that may run on this org."""
+
+    @property
+    def host_kind(self) -> str:
+        """local, github or gitlab."""
+        return self.host.partition(":")[0]
+
+    @property
+    def host_url(self) -> str:
+        """Where the host's own pages are, without a slash at the end; empty for a local one."""
+        if self.host_kind == "local":
+            return ""
+        return self.host.partition(":")[2] or f"https://{self.host_kind}.com"
+
+    @property
+    def network_name(self) -> str:
+        """The host's, as `bot.domain.events` has it: `local`, github.com, or that of a server of one's own."""
+        place = self.host.partition(":")[2]
+        if self.host_kind == "local":
+            return self.host_kind
+        own = urlsplit(place if "//" in place else f"//{place}").hostname
+        return own or f"{self.host_kind}.com"
 
     @field_validator("org")
     @classmethod
@@ -166,10 +218,13 @@ class OrgPolicy(Strict):
 
     @field_validator("host")
     @classmethod
-    def _local(cls, value: str) -> str:
-        if not value.removeprefix("local:") or not value.startswith("local:"):
-            raise ValueError(f"{value!r} is not offered yet: a host is `local:FOLDER`")
-        return value
+    def _known_host(cls, value: str) -> str:
+        kind, _, place = value.partition(":")
+        if value == "github" or (kind == "local" and place):
+            return value
+        if kind == "github" and place:
+            return f"github:{server_url(place)}"
+        raise ValueError(f"{value!r} is not offered yet: a host is `local:FOLDER`, `github` or `github:https://SERVER`")
 
     @field_validator("timezone")
     @classmethod
@@ -313,6 +368,8 @@ class PullRequestPolicy(Strict):
     """A template itself."""
     labels: list[Text] = ["whimbrel"]
     draft: bool = False
+    auto_merge: bool = False
+    """Have the host merge it as soon as reviews and checks allow that; where a repository does not, a person merges."""
     reviewers: Literal["codeowners"] | list[Text] = "codeowners"
 
 
@@ -340,9 +397,34 @@ class Budget(Strict):
         return micro_usd(self.usd_per_campaign)
 
 
+class OutputPolicy(Strict):
+    """A report in the place of a pull request: nothing is published."""
+
+    report: RelativePath | None = None
+    """A template of the path of the file, below the repository's root, that the steps leave as the report. Without it, the
+    report is the result of the last Claude step that has a `name:`."""
+    format: Literal["md", "json", "txt"] = "md"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> OutputPolicy:
+        if self.report is None and self.format != "json":
+            raise ValueError(f"a report in {self.format} is a file: `report:` says where the steps leave it")
+        return self
+
+
+class Triggers(Strict):
+    """What starts the policy besides the CLI, on one repository at a time."""
+
+    label: Annotated[str, StringConstraints(max_length=50), AfterValidator(_trigger_label)] | None = None
+    """This label, put on an issue or a pull request by somebody who may: `whimbrel:` and a name, such as the policy's."""
+    comment: bool = False
+    """Comments such as `/whimbrel run NAME`, by somebody who may, start it, and direct its pull requests."""
+
+
 class CampaignPolicy(Strict):
     name: Name
     description: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+    on: Triggers = Triggers()
     select: Selection = Selection()
     paths: list[Pattern] = ["**"]
     """What the changeset may touch, as `path_rules`; a change outside is refused."""
@@ -351,6 +433,9 @@ class CampaignPolicy(Strict):
     steps: Annotated[list[AnyStep], Field(min_length=1)]
     checks: list[Check] = []
     pull_request: PullRequestPolicy = PullRequestPolicy()
+    commits: Literal["pushed", "verified"] = "pushed"
+    """verified: the host makes the commit itself, and shows it as verified. What it cannot commit so is pushed, and told."""
+    output: OutputPolicy | None = None
     limits: Limits = Limits()
     budget: Budget = Budget()
 
@@ -364,10 +449,19 @@ class CampaignPolicy(Strict):
 
     @model_validator(mode="after")
     def _one_result_a_name(self) -> CampaignPolicy:
-        names = [step.name for step in self.claude_steps if step.name is not None]
-        for name in names:
-            if names.count(name) > 1:
+        for name in self.results:
+            if self.results.count(name) > 1:
                 raise ValueError(f"two Claude steps have the name {name}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_way_out(self) -> CampaignPolicy:
+        if self.output is None:
+            return self
+        if self.pull_request != PullRequestPolicy():
+            raise ValueError("a policy with `output:` opens no pull request: leave out either that or `pull_request:`")
+        if self.output.report is None and not self.results:
+            raise ValueError("`output:` without `report:` is the result of a Claude step with a `name:`, and there is none")
         return self
 
     @property
@@ -375,12 +469,17 @@ class CampaignPolicy(Strict):
         return tuple(step for step in self.steps if isinstance(step, ClaudeStep))
 
     @property
+    def results(self) -> tuple[str, ...]:
+        """The names of the results that Claude steps end with, in their order."""
+        return tuple(step.name for step in self.claude_steps if step.name is not None)
+
+    @property
     def templates(self) -> tuple[str, ...]:
         """Every template that the policy needs by name, by its path below templates/, sorted."""
         steps = [step for step in self.steps if not isinstance(step, CommandStep)]
         prompts = [step.claude for step in self.claude_steps]
-        published = [self.pull_request.title, self.pull_request.body, COMMIT_TEMPLATE]
-        named = {*(step.template for step in steps), *prompts, *published}
+        published = [self.pull_request.title, self.pull_request.body] if self.output is None else []
+        named = {*(step.template for step in steps), *prompts, *published, COMMIT_TEMPLATE}
         return tuple(sorted(path for path in named if path))
 
     @property

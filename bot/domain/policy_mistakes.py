@@ -16,8 +16,9 @@ LineOf = Callable[[Sequence[str | int]], int]
 
 NOT_OFFERED_YET = frozenset(
     {
-        *("on", "rollout", "waves", "schedule", "windows", "control", "output", "judge", "prepare", "detect", "fan_out"),
-        *("commits", "commit", "fork", "auto_merge", "retries", "notify", "cache", "artifacts", "review"),
+        *("rollout", "waves", "schedule", "windows", "control", "judge", "prepare", "detect", "fan_out"),
+        *("commit", "fork", "retries", "notify", "cache", "artifacts", "review"),
+        *("repository_created", "template_changed"),
     }
 )
 """Keys of policies that this version would have to ignore. It refuses them, and says why."""

@@ -21,6 +21,14 @@ class PullRequestText:
     labels: tuple[str, ...] = ()
     reviewers: tuple[str, ...] = ()
     draft: bool = False
+    auto_merge: bool = False
+    """Merge it as soon as its reviews and checks allow it, where the repository does."""
+
+    def says(self, wanted: PullRequestText) -> bool:
+        """Is all that is `wanted` there? More labels are people's; who was asked to review, and how it is merged, is settled
+        when it is opened."""
+        same = (self.title, self.body, self.draft) == (wanted.title, wanted.body, wanted.draft)
+        return same and {label.lower() for label in wanted.labels} <= {label.lower() for label in self.labels}
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from bot.domain.guidance import Schema, mismatch, read_schema
-from bot.domain.markdown import fenced
 from bot.domain.money import MicroUsd, dollars, micro_usd
 from bot.domain.policies import ClaudeStep, Step
 from bot.domain.redaction import one_line, redact
@@ -25,7 +23,7 @@ from bot.engines.claude_events import EventReader, Result
 from bot.engines.claude_guidance import guidance
 from bot.errors import AgentCrashed, AgentFailed, LimitReached, PolicyError, QuotaRefused
 from bot.ports import GatewayHandle, Mount, OpenGateway, Sandbox, SandboxCommand, SandboxEnd, SandboxResult, StepContext
-from bot.rendering import Renderer
+from bot.rendering import Renderer, prompt_of
 
 IDLE_SECONDS = 600.0
 """Longer than the longest silence that is no fault: one request (5 minutes) or one Bash command (5 minutes)."""
@@ -66,7 +64,7 @@ class ClaudeEngine:
         """
         assert isinstance(step, ClaudeStep), "each type of step has its own engine"
         schema, context = self._schema(step), _tightened(step, context)
-        prompt = self._prompt(step, context.variables)
+        prompt = prompt_of(step, self._templates, context.variables, context.words)
         reader = EventReader(context.emit, secrets=self._secrets)
         reader.record({"type": "prompt", "model": step.model, "text": prompt})
         context.emit(f"Claude Code starts with {step.model}", model=step.model, prompt_sha256=_sha256(prompt))
@@ -108,28 +106,6 @@ class ClaudeEngine:
             return read_schema(self._templates.source(step.output_schema))
         except ValueError as error:
             raise PolicyError(str(error), place=step.output_schema) from error
-
-    def _prompt(self, step: ClaudeStep, variables: Mapping[str, Any]) -> str:
-        asked = (
-            self._templates.render(step.claude, variables)
-            if step.claude
-            else self._templates.render_text(step.prompt or "", variables)
-        )
-        parts = [asked.strip()]
-        if step.files:
-            parts.append("Look at these files first:\n" + "\n".join(f"- {path}" for path in step.files))
-        if step.template and step.to:
-            parts.append(follow_template(step.to, self._templates.render(step.template, variables)))
-        return "\n\n".join(parts) + "\n"
-
-
-def follow_template(path: str, template: str) -> str:
-    """The part of a prompt that asks for a file after a template."""
-    return (
-        f"Make sure that the file `{path}` exists and follows this template. What the repository needs beyond the template "
-        f"stays; what the template only shows as an example takes the repository's own values.\n\n"
-        f"{fenced(template)}"
-    )
 
 
 def _tightened(step: ClaudeStep, context: StepContext) -> StepContext:

@@ -58,6 +58,7 @@ class Gateway:
     The meter, the governor and `on_request` are called from several threads at once. `on_request` is told of each settled
     request (event=model_request: model, tokens, cost_micro_usd, estimated, latency_ms), and of the first ones that had
     to wait (event=model_wait), were refused (event=model_refused: status) or failed (event=model_failed: status).
+    `client` is the uid that may use the socket, where it is another than this process's.
 
     Closing cancels what is under way and settles it at its worst case; it raises the StoreError of a ledger that could not
     record that, with the reservation still held there.
@@ -73,8 +74,9 @@ class Gateway:
         prices: PriceTable,
         governor: Governor | None = None,
         on_request: Emit = _silent,
+        client: int | None = None,
     ):
-        self._socket_path = socket_path
+        self._socket_path, self._client_uid = socket_path, client
         rules = Rules(models, prices, governor or Governor(MemoryStorage(), ""))
         tell = Telling(on_request)
         self._charges = Charges(meter, on_request)
@@ -85,7 +87,7 @@ class Gateway:
 
     def __enter__(self) -> Self:
         """Raises OSError where the socket cannot be made."""
-        self._listener = _listen(self._socket_path)
+        self._listener = _listen(self._socket_path, self._client_uid)
         self._thread.start()
         self._server.ready.wait()
         return self
@@ -139,8 +141,8 @@ class Gateway:
         return self._charges.totals.cost
 
 
-def _listen(path: Path) -> socket.socket:
-    """A socket of mode 0600 in a folder of mode 0700. One that a killed attempt left there is replaced."""
+def _listen(path: Path, owner: int | None) -> socket.socket:
+    """A socket of mode 0600 in a folder of mode 0700, both `owner`'s. One that a killed attempt left there is replaced."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.parent.chmod(0o700)
     path.unlink(missing_ok=True)
@@ -152,5 +154,8 @@ def _listen(path: Path) -> socket.socket:
     finally:
         os.close(folder)
     path.chmod(0o600)
+    if owner is not None:
+        for place in (path, path.parent):
+            os.chown(place, owner, owner)
     listener.listen(64)
     return listener

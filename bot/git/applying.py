@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from bot.domain.changesets import Changeset, FileChange, FileMode
-from bot.git.files import parent_of, write_file
+from bot.git.files import parent_of, settle, write_file
 
 
 def apply_changeset(tree: Path, changeset: Changeset) -> None:
@@ -41,3 +41,4 @@ def _put(tree: Path, change: FileChange, content: bytes) -> None:
         return
     with parent_of(tree, change.path, create=True) as (folder, name):
         os.symlink(content, os.fsencode(name), dir_fd=folder)
+        settle(folder, name)

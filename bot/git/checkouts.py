@@ -16,7 +16,7 @@ from pygit2.enums import FileMode as GitMode
 
 from bot.domain.changesets import FileMode
 from bot.errors import GitError
-from bot.git.files import open_folder
+from bot.git.files import open_folder, settle
 from bot.git.mirrors import Mirror
 from bot.git.names import MAX_DEPTH, is_safe
 
@@ -118,6 +118,7 @@ def _entries(mirror: Mirror, folder: str, tree_id: pygit2.Oid) -> Iterator[tuple
 def _make_folder(parent: int, name: str, path: str) -> None:
     try:
         os.mkdir(name, 0o755, dir_fd=parent)
+        settle(parent, name)
     except OSError as error:
         raise _cannot_write(path, error) from error
 
@@ -127,21 +128,21 @@ def _write(mirror: Mirror, entry: pygit2.Object, parent: int, name: str, path: s
     try:
         if mode is FileMode.LINK:
             os.symlink(content, os.fsencode(name), dir_fd=parent)
-            found = os.stat(name, dir_fd=parent, follow_symlinks=False)
         else:
-            found = _write_file(parent, name, content, 0o755 if mode is FileMode.EXECUTABLE else 0o644)
+            _write_file(parent, name, content, 0o755 if mode is FileMode.EXECUTABLE else 0o644)
+        settle(parent, name)
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
     except (OSError, ValueError) as error:
         raise _cannot_write(path, error) from error
     return Known(entry.id, mode, Stamp.of(found))
 
 
-def _write_file(parent: int, name: str, content: bytes, mode: int) -> os.stat_result:
+def _write_file(parent: int, name: str, content: bytes, mode: int) -> None:
     descriptor = os.open(name, _CREATE, mode, dir_fd=parent)
     try:
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
-        return os.fstat(descriptor)
     finally:
         os.close(descriptor)
 

@@ -14,7 +14,7 @@ from pygit2.enums import FileMode as GitMode
 from bot.domain.changesets import Changeset, FileChange
 from bot.errors import GitError
 from bot.git.checkouts import MODES
-from bot.git.mirrors import Mirror
+from bot.git.mirrors import Mirror, written
 
 _GIT_MODES = {mode: git_mode for git_mode, mode in MODES.items()}
 
@@ -41,18 +41,17 @@ class CommitInfo:
 def write_commit(mirror: Mirror, changeset: Changeset, message: str, author: Signature) -> str:
     """Commit the changeset on its base; return the commit's id. No ref points at it yet: `Mirror.keep` it.
 
-    The same changeset, message and author give the same id.
+    The same changeset, message and author give the same id. Raises GitError, retryable where the disk is full.
     """
     base = mirror.commit(changeset.base)
     changes = sorted(((change.path.split("/"), change) for change in changeset.files), key=lambda item: item[0])
-    tree = _write_tree(mirror, mirror.read(base.tree_id, pygit2.Tree), changes)
     offset = author.at.utcoffset()
     minutes = int(offset.total_seconds() // 60) if offset else 0
     signature = pygit2.Signature(author.name, author.email, int(author.at.timestamp()), minutes)
     repository = mirror.repository
-    return str(
-        repository.create_commit(None, signature, signature, message, tree or repository.TreeBuilder().write(), [base.id])
-    )
+    with written(mirror.folder):
+        tree = _write_tree(mirror, mirror.read(base.tree_id, pygit2.Tree), changes) or repository.TreeBuilder().write()
+        return str(repository.create_commit(None, signature, signature, message, tree, [base.id]))
 
 
 def read_changeset(mirror: Mirror, commit: str) -> Changeset:

@@ -50,6 +50,13 @@ def write_file(tree: Path, path: str, content: bytes, *, executable: bool | None
         with os.fdopen(os.open(name, _CREATE, 0o666, dir_fd=folder), "wb") as file:
             os.fchmod(file.fileno(), 0o755 if executable else 0o644)
             file.write(content)
+        settle(folder, name)
+
+
+def settle(folder: int, name: str) -> None:
+    """Give what was just made in a folder to the folder's owner: where the bot is root, that may be the sandbox's user."""
+    if os.geteuid() == 0 and (owner := os.fstat(folder)).st_uid != 0:
+        os.chown(name, owner.st_uid, owner.st_gid, dir_fd=folder, follow_symlinks=False)
 
 
 def path_parts(path: str) -> list[str]:
@@ -107,6 +114,7 @@ def _descend(tree: Path, folders: Sequence[str], path: str, *, create: bool) -> 
 def _open_folder(parent: int, name: str, path: str, *, create: bool) -> int:
     if create and _stat(parent, name) is None:
         os.mkdir(name, 0o755, dir_fd=parent)
+        settle(parent, name)
     try:
         folder = open_unlocked(parent, name, _FOLDER)
     except NotADirectoryError as error:

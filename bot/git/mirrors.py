@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +23,7 @@ from bot.domain.repositories import Remote
 from bot.errors import GitError, StaleHead
 from bot.git.bare import open_bare
 from bot.git.names import is_safe
-from bot.git.porcelain import Output, failure, git
+from bot.git.porcelain import NO_ROOM, Output, failure, git
 
 _HEADS = "refs/remotes/origin/"
 _ATTEMPTS = "refs/whimbrel/attempts/"
@@ -55,10 +55,8 @@ class Mirror:
         if not all(map(is_safe, parts)):
             raise GitError(f"{org}/{name} is no repository's name")
         folder = root.joinpath(*parts[:-1], f"{parts[-1]}.git")
-        try:
+        with written(folder):
             return cls(folder, _open(folder) or _open_or_make(folder))
-        except OSError as error:
-            raise GitError(f"the mirror {folder} cannot be made: {error}") from error
 
     def fetch(self, remote: Remote, branches: Sequence[str], known: Mapping[str, str] | None = None) -> dict[str, str | None]:
         """Bring the branches here; return the head of each, None for one that the remote does not have (any more).
@@ -106,11 +104,11 @@ class Mirror:
 
     def keep(self, attempt: str, commit: str) -> None:
         """Protect a commit, and all that it points at, until the attempt is forgotten."""
-        with _lock(self.folder):
+        with written(self.folder), _lock(self.folder):
             self.repository.references.create(f"{_ATTEMPTS}{attempt}", commit, force=True)
 
     def forget(self, attempt: str) -> None:
-        with _lock(self.folder):
+        with written(self.folder), _lock(self.folder):
             self._delete_ref(f"{_ATTEMPTS}{attempt}")
 
     def is_ancestor(self, ancestor: str, commit: str) -> bool:
@@ -195,6 +193,23 @@ class Mirror:
             leftover.unlink(missing_ok=True)
 
 
+def forget_dead(root: Path, under_way: Callable[[str], bool]) -> None:
+    """Have the mirrors below `root` forget what they keep for attempts that are not `under_way` any more."""
+    for folder, attempt in _kept(root):
+        if not under_way(attempt) and (repository := _open(folder)):
+            Mirror(folder, repository).forget(attempt)
+
+
+def _kept(root: Path) -> Iterator[tuple[Path, str]]:
+    """Each mirror below `root` with each attempt that it keeps something for. No mirror is opened: there may be thousands."""
+    for place, folders, _ in os.walk(root):
+        for mirror in (Path(place) / name for name in folders if name.endswith(".git")):
+            for ref in (mirror / _ATTEMPTS).glob("*"):
+                if ref.suffix != ".lock":
+                    yield mirror, ref.name
+        folders[:] = [name for name in folders if not name.endswith(".git") and not name.startswith(".")]
+
+
 def _refspecs(branches: Sequence[str]) -> Iterator[str]:
     """The first by its name; the others as a pattern, which may match nothing, where a name would fail the whole fetch."""
     for position, branch in enumerate(branches):
@@ -234,6 +249,16 @@ def _make(folder: Path) -> pygit2.Repository:
     (scratch / "new").rename(folder)
     shutil.rmtree(scratch)
     return open_bare(folder)
+
+
+@contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """Raises GitError where the mirror cannot be written, retryable where its disk is full."""
+    try:
+        yield
+    except (OSError, pygit2.GitError) as error:
+        full = bool(NO_ROOM.search(str(error)))
+        raise GitError(f"the mirror {folder} cannot be written: {error}", retryable=full) from error
 
 
 @contextmanager

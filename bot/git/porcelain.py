@@ -38,6 +38,7 @@ _MISSING = re.compile(
 _DENIED = re.compile(
     r"authentication failed|could not read (username|password)|permission denied|error: 40[13]|dubious ownership", re.IGNORECASE
 )
+NO_ROOM = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _TRANSIENT = re.compile(
     r"could ?n.t (resolve host|connect)|could not resolve|failed to connect|connection (refused|reset|timed out|closed)"
     r"|network is unreachable|no route to host|timed? ?out|hung up unexpectedly|unexpected disconnect|early eof|rpc failed"
@@ -104,7 +105,8 @@ def failure(what: str, output: Output) -> GitError:
         return GitError(f"{what}: {said}", mend="the repository is not there (any more)")
     if _DENIED.search(output.stderr):
         return GitError(f"{what}: {said}", mend="check the credential, and who owns the repository")
-    return GitError(f"{what}: {said}", retryable=output.status < 0 or bool(_TRANSIENT.search(output.stderr)))
+    passing = _TRANSIENT.search(output.stderr) or NO_ROOM.search(output.stderr)
+    return GitError(f"{what}: {said}", retryable=output.status < 0 or bool(passing))
 
 
 def _last_words(stderr: str) -> str:

@@ -8,20 +8,30 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pygit2
 
-from bot.domain.pull_requests import Comment, PullRequest, PullRequestState, PullRequestText, Review
+from bot.domain.pull_requests import (
+    CheckReport,
+    Comment,
+    CommentRef,
+    PullRequest,
+    PullRequestState,
+    PullRequestText,
+    Reaction,
+    Review,
+)
 from bot.domain.repositories import Remote, Repository
 from bot.errors import HostError, HostUnavailable, NotFound
 from bot.git.bare import open_bare
 from bot.git.commits import blob_at
 from bot.git.names import is_safe
 from bot.hosts.languages import languages
-from bot.hosts.local_git import branch_head, default_branch, files_of, merge_branch, size_kb
-from bot.hosts.local_records import PullRequestRecord, Records, RepositoryRecord
+from bot.hosts.local_git import branch_head, default_branch, files_of, is_commit, merge_branch, size_kb
+from bot.hosts.local_records import PullRequestRecord, ReactionRecord, Records, RepositoryRecord
 
 AUTHOR = "whimbrel"
 _SUFFIX = ".git"
@@ -56,15 +66,12 @@ class LocalHost:
         head = branch_head(opened, repository.default_branch)
         return () if head is None else sorted(path for path, _ in files_of(opened, head))
 
-    def remote(self, repository: Repository) -> Remote:
+    def remote(self, repository: Repository, *, pushing: Sequence[str] = ()) -> Remote:  # noqa: ARG002 - no credential to narrow
         return Remote(str(self._bare(repository)))
 
     def permission(self, org: str, user: str) -> str:  # noqa: ARG002 - the file system knows this process only, not its user's name
         """What the file system lets this very process do: write, read or none."""
-        folder = self._org(org)
-        if os.access(folder, os.W_OK | os.X_OK):
-            return "write"
-        return "read" if os.access(folder, os.R_OK | os.X_OK) else "none"
+        return _permission(self._org(org))
 
     def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
         return [found for found in self._pull_requests(repository) if found.branch == branch]
@@ -109,10 +116,49 @@ class LocalHost:
     def comment(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
         """The marker is added to a body that does not hold it."""
         with self._changing(repository, number) as record:
-            if any(marker in comment.body for comment in record.comments):
-                return
-            marked = body if marker in body else f"{body}\n\n{marker}"
-            record.comments.append(Comment(AUTHOR, marked, self._timestamp()))
+            if not any(marker in comment.body for comment in record.comments):
+                record.comments.append(Comment(AUTHOR, _marked(body, marker), self._timestamp()))
+
+    @property
+    def own_login(self) -> str:
+        return AUTHOR
+
+    def permission_on(self, repository: Repository, user: str) -> str:  # noqa: ARG002 - as for the org
+        return _permission(self._bare(repository))
+
+    def react(self, repository: Repository, comment: CommentRef, reaction: Reaction) -> None:
+        """Raises NotFound for a comment that is not there: there are none but of pull requests."""
+        with self._changing(repository, comment.number) as record:
+            if comment.kind != "issue" and not 1 <= comment.comment_id <= len(record.comments):
+                raise NotFound(f"#{comment.number} has no comment {comment.comment_id}")
+            made = ReactionRecord(kind=comment.kind, comment_id=comment.comment_id, reaction=reaction)
+            if made not in record.reactions:
+                record.reactions.append(made)
+
+    def tell(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
+        """The marker is added to a body that does not hold it. A person's comment that holds it stays theirs."""
+        with self._changing(repository, number) as record:
+            for place, known in enumerate(record.comments):
+                if known.author == AUTHOR and marker in known.body:
+                    record.comments[place] = replace(known, body=_marked(body, marker))
+                    return
+            record.comments.append(Comment(AUTHOR, _marked(body, marker), self._timestamp()))
+
+    def report_check(self, repository: Repository, commit: str, report: CheckReport) -> None:
+        if not is_commit(self._open(repository), commit):
+            raise NotFound(f"{repository.full_name} has no commit {commit}")
+        records = self._records(repository)
+        with records.locked():
+            records.save_check(commit, report)
+
+    def close_pull_request(self, repository: Repository, number: int) -> None:
+        with self._changing(repository, number) as record:
+            if record.is_open:
+                self._close(repository, record, by=AUTHOR)
+
+    def checks(self, repository: Repository, commit: str) -> Mapping[str, CheckReport]:
+        """What was reported of a commit, by the name of the check."""
+        return self._records(repository).checks(commit)
 
     def add_comment(self, repository: Repository, number: int, body: str, *, author: str) -> PullRequest:
         """A person's comment."""
@@ -145,8 +191,7 @@ class LocalHost:
         """Close it without a merge; its head stays what it was. Raises HostError for one that is not open."""
         with self._changing(repository, number) as record:
             _require_open(record)
-            record.head = self._value(repository, record).head
-            record.state, record.closed_by, record.closed_at = PullRequestState.CLOSED, by, self._timestamp()
+            self._close(repository, record, by=by)
         return self._value(repository, record)
 
     def reopen(self, repository: Repository, number: int) -> PullRequest:
@@ -159,6 +204,10 @@ class LocalHost:
                     raise HostError(f"#{other.number} is open for {record.branch} already")
             record.state, record.closed_by, record.closed_at = PullRequestState.OPEN, "", ""
         return self._value(repository, record)
+
+    def _close(self, repository: Repository, record: PullRequestRecord, *, by: str) -> None:
+        record.head = self._value(repository, record).head
+        record.state, record.closed_by, record.closed_at = PullRequestState.CLOSED, by, self._timestamp()
 
     @contextmanager
     def _changing(self, repository: Repository, number: int) -> Iterator[PullRequestRecord]:
@@ -246,6 +295,12 @@ class LocalHost:
         return self._now().astimezone(UTC).isoformat(timespec="seconds")
 
 
+def _permission(folder: Path) -> str:
+    if os.access(folder, os.W_OK | os.X_OK):
+        return "write"
+    return "read" if os.access(folder, os.R_OK | os.X_OK) else "none"
+
+
 def _names_below(folder: Path) -> Iterator[str]:
     """The names of the repositories in an org's folder and, with slashes, in its folders. Links to folders are not entered."""
     for place, folders, _ in os.walk(folder):
@@ -253,6 +308,10 @@ def _names_below(folder: Path) -> Iterator[str]:
             if name.endswith(_SUFFIX):
                 yield (Path(place) / name.removesuffix(_SUFFIX)).relative_to(folder).as_posix()
         folders[:] = [name for name in folders if not name.endswith((_SUFFIX, ".meta"))]
+
+
+def _marked(body: str, marker: str) -> str:
+    return body if marker in body else f"{body}\n\n{marker}"
 
 
 def _require_open(record: PullRequestRecord) -> None:

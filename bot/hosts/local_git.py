@@ -22,6 +22,14 @@ def branch_head(repository: pygit2.Repository, branch: str) -> str | None:
     return None if reference is None else str(reference.resolve().target)
 
 
+def is_commit(repository: pygit2.Repository, name: str) -> bool:
+    """Is this the full id of a commit that is there?"""
+    try:
+        return str(name) == str(pygit2.Oid(hex=name)) and isinstance(repository[name], pygit2.Commit)
+    except (ValueError, KeyError):
+        return False
+
+
 def default_branch(repository: pygit2.Repository) -> str:
     """The branch that HEAD names, which has a commit unless no branch has one. Raises HostError where that is not so."""
     target = repository.references["HEAD"].target

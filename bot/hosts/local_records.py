@@ -1,4 +1,4 @@
-"""What the local host keeps beside a bare repository: NAME.meta/repository.json and NAME.meta/pulls/NUMBER.json.
+"""What the local host keeps beside a bare repository, in NAME.meta: repository.json, pulls/NUMBER.json, checks/COMMIT.json.
 
 A file is written whole or not at all. Writers take turns by a lock on the folder; readers need none.
 """
@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bot.domain.pull_requests import Comment, PullRequest, PullRequestState, PullRequestText, Review
+from bot.domain.pull_requests import CheckReport, Comment, PullRequest, PullRequestState, PullRequestText, Reaction, Review
 from bot.errors import HostError, NotFound
 
 
@@ -30,6 +30,16 @@ class RepositoryRecord(BaseModel):
     topics: list[str] = []
     description: str = ""
     visibility: str = "private"
+
+
+class ReactionRecord(BaseModel):
+    """`comment_id` is the place of a comment among the pull request's, from 1; of its text (kind issue), its own number."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str
+    comment_id: int
+    reaction: Reaction
 
 
 class PullRequestRecord(BaseModel):
@@ -50,6 +60,7 @@ class PullRequestRecord(BaseModel):
     author: str
     comments: list[Comment] = []
     reviews: list[Review] = []
+    reactions: list[ReactionRecord] = []
     closed_by: str = ""
     merge_commit: str = ""
     created_at: str
@@ -79,6 +90,14 @@ class PullRequestRecord(BaseModel):
         )
 
 
+class ChecksRecord(BaseModel):
+    """What was reported of one commit, by the name of the check."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reports: dict[str, CheckReport]
+
+
 class Records:
     """The records of one repository, in its NAME.meta folder, which is made when something is first written."""
 
@@ -105,6 +124,20 @@ class Records:
         """Write it to the disk; the lock must be held."""
         _write(self.file(record.number), record.model_dump_json(indent=2) + "\n")
 
+    def checks(self, commit: str) -> dict[str, CheckReport]:
+        """What was reported of a commit, by the name of the check."""
+        found = _read(self._checks_file(commit), ChecksRecord)
+        return found.reports if found else {}
+
+    def save_check(self, commit: str, report: CheckReport) -> None:
+        """In the place of an earlier one with the same name; the lock must be held."""
+        self._checks_file(commit).parent.mkdir(exist_ok=True)
+        record = ChecksRecord(reports=self.checks(commit) | {report.name: report})
+        _write(self._checks_file(commit), record.model_dump_json(indent=2) + "\n")
+
+    def _checks_file(self, commit: str) -> Path:
+        return self._folder / "checks" / f"{commit}.json"
+
     def file(self, number: int) -> Path:
         return self._folder / "pulls" / f"{number}.json"
 
@@ -115,7 +148,7 @@ class Records:
         descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            for leftover in self._folder.glob("pulls/*.part"):
+            for leftover in self._folder.glob("*/*.part"):
                 leftover.unlink()
             yield
         finally:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.domain.policies import CampaignPolicy
-from bot.domain.repositories import Repository
 from bot.domain.states import Outcome
+from bot.domain.variables import target_variables
 from bot.store.campaigns import Campaign
 from bot.store.publications import Change
 from bot.store.runs import Run
@@ -28,34 +28,16 @@ class Assignment:
 
     def variables(self, base_head: str) -> Mapping[str, Any]:
         """What templates see, of this attempt."""
-        known = variables_of(self.run.repository, self.policy)
-        return {
-            **known,
-            "revision": self.campaign.revision,
-            "campaign": self.campaign.id,
-            "path": self.run.path,
-            "base": {"branch": self.run.base, "head": base_head},
-        }
-
-
-def variables_of(repository: Repository, policy: CampaignPolicy) -> dict[str, Any]:
-    """What templates see of a repository and a policy; templates/README.md documents each."""
-    return {
-        "org": repository.org,
-        "repo": {
-            "name": repository.name,
-            "full_name": repository.full_name,
-            "default_branch": repository.default_branch,
-            "description": repository.description,
-            "visibility": repository.visibility,
-            "topics": sorted(repository.topics),
-            "languages": sorted(repository.languages),
-            "url": repository.url,
-        },
-        "policy": policy.name,
-        "description": policy.description,
-        "vars": dict(policy.variables),
-    }
+        run, campaign = self.run, self.campaign
+        return target_variables(
+            run.repository,
+            self.policy,
+            revision=campaign.revision,
+            campaign=campaign.id,
+            path=run.path,
+            base=run.base,
+            head=base_head,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""One attempt, as a story: checkout, steps, collect, check, publish."""
+"""One attempt, as a story: checkout, steps, collect, check, publish; or, in the place of the last, the report is kept."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from bot.pipeline.lease import Deadline, Lease
 from bot.pipeline.making import Work, make, take_up
 from bot.pipeline.publishing import Proposal, publish
 from bot.pipeline.recorder import Recorder
+from bot.pipeline.reporting import keep_report
 from bot.pipeline.starting import Base, fetch, hold_budget, tighten
 from bot.pipeline.workspaces import workspace
 from bot.ports import Workspace
@@ -26,7 +27,7 @@ def attempt(services: Services, assignment: Assignment, accounts: Accounts, reco
         assignment = tighten(assignment, base)
         hold_budget(services, assignment)
         stop = Deadline(services.clock, assignment.policy.limits, lease)
-        with workspace(services.attempts / assignment.run.attempt_key) as place:
+        with workspace(services.attempts / assignment.run.attempt_key, services.sandbox.user) as place:
             return change(services, assignment, accounts, base, place, recorder, stop)
     finally:
         base.mirror.forget(assignment.run.attempt_key)
@@ -42,6 +43,8 @@ def change(
     stop: Deadline,
 ) -> Ended:
     work = take_up(services, assignment, base, recorder) or make(services, assignment, accounts, base, place, recorder, stop)
+    if work.told.report is not None:
+        return keep_report(work.told.report, check(services, assignment, base, work, recorder, stop), recorder)
     if not work.changeset:
         keep_renderings(services, assignment, work)
         return Ended(Outcome.NO_CHANGE, "nothing to change: the repository already is as the policy wants it")

@@ -28,7 +28,7 @@ def run_checks(
     """Run every check, also after one has failed: a reviewer wants to know them all. What they write is thrown away."""
     if not checks:
         return judge_checks(())
-    with workspace(root) as place:
+    with workspace(root, sandbox.user) as place:
         checkout(mirror, changeset.base, place.tree)
         apply_changeset(place.tree, changeset)
         results = []

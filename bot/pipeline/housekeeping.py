@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 
 from bot.domain.states import RunState
 from bot.errors import NotFound
+from bot.git import forget_dead
 from bot.pipeline.oneshot_folders import clear_dead
 from bot.pipeline.workspaces import discard
 from bot.services import Services
@@ -13,8 +15,12 @@ from bot.store import runs
 
 
 def discard_leftovers(services: Services) -> None:
-    """Remove the folders that nobody works in any more; what cannot be removed now stays until the next time."""
+    """Remove the folders that nobody works in any more; what cannot be removed now stays until the next time.
+
+    What a dead attempt had made stays in the mirror, for the next one: no mirror is ever rid of objects.
+    """
     clear_dead(services)
+    forget_dead(services.mirrors, partial(_under_way, services))
     if not services.attempts.is_dir():
         return
     for folder in sorted(services.attempts.iterdir()):

@@ -9,17 +9,19 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot.domain.changesets import Changeset
+from bot.domain.markdown import neutral_data
 from bot.domain.policies import COMMIT_TEMPLATE, ClaudeStep, CommandStep, Step, TemplateStep
-from bot.domain.redaction import redact
+from bot.domain.redaction import redact_data
 from bot.domain.states import Stage
 from bot.git import Signature, checkout, collect, read_changeset, write_commit
 from bot.pipeline.assignment import Assignment
 from bot.pipeline.lease import Deadline
 from bot.pipeline.recorder import Recorder
+from bot.pipeline.reporting import read_report
 from bot.pipeline.starting import Base
 from bot.ports import StepContext, Workspace
 from bot.services import BOT_EMAIL, BOT_NAME, Services
@@ -29,18 +31,23 @@ from bot.store.ledger import Accounts
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What the steps told besides the change: what templates rendered, by path, and the results of Claude steps, by name."""
+    """What the steps told besides the change: what templates rendered, by path, and the results of Claude steps, by name.
+
+    `report` is what a policy with `output:` is there for.
+    """
 
     renderings: dict[str, bytes] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
+    report: str | None = None
 
     def to_json(self) -> str:
         renderings = {path: base64.b64encode(content).decode() for path, content in self.renderings.items()}
-        return json.dumps({"renderings": renderings, "outputs": json.loads(redact(json.dumps(self.outputs)))})
+        return json.dumps({"renderings": renderings, "outputs": redact_data(self.outputs), "report": self.report})
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Told:
-        return cls({path: base64.b64decode(text) for path, text in kept["renderings"].items()}, dict(kept["outputs"]))
+        renderings = {path: base64.b64decode(text) for path, text in kept["renderings"].items()}
+        return cls(renderings, dict(kept["outputs"]), kept["report"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +75,8 @@ def make(
     changeset = collect(base.mirror, base.commit, place.tree, snapshot, paths=assignment.policy.paths)
     if changeset:
         recorder.emit(f"{_files(changeset)} changed", files=list(changeset.paths))
+    if assignment.policy.output is not None:
+        told = replace(told, report=read_report(services, assignment, place.tree, snapshot, changeset, told.outputs))
     return keep(services, assignment, base, changeset, told)
 
 
@@ -87,7 +96,7 @@ def keep(services: Services, assignment: Assignment, base: Base, changeset: Chan
     run, commit = assignment.run, ""
     if changeset:
         renderer = services.renderer(assignment.campaign.revision)
-        message = renderer.render(COMMIT_TEMPLATE, {**assignment.variables(base.commit), "outputs": told.outputs})
+        message = renderer.render(COMMIT_TEMPLATE, {**assignment.variables(base.commit), "outputs": neutral_data(told.outputs)})
         commit = write_commit(base.mirror, changeset, message, Signature(BOT_NAME, BOT_EMAIL, services.clock.now()))
         base.mirror.keep(run.attempt_key, commit)
     with services.database.transaction() as tx:
@@ -128,6 +137,7 @@ def apply_steps(
         rendered=told.renderings.__setitem__,
         output=told.outputs.__setitem__,
         cancelled=stop.cancelled,
+        words=assignment.run.words,
     )
     with services.engines(assignment.run, assignment.campaign, accounts) as engines:
         for step in assignment.policy.steps:

@@ -22,7 +22,7 @@ def own_folders(services: Services, org: str, actor: str) -> Iterator[tuple[str,
     lock, descriptor = _lock(services, exec_id, f"{org}\n{actor}\n")
     settled = True
     try:
-        with workspace(services.execs / exec_id) as place:
+        with workspace(services.execs / exec_id, services.sandbox.user) as place:
             yield exec_id, place
     except StoreError:
         settled = False  # the lock stays behind: whoever clears up settles what could not be settled here

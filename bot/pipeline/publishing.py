@@ -14,6 +14,7 @@ from typing import Any
 from codeowners import CodeOwners
 
 from bot.domain.changesets import Changeset
+from bot.domain.markdown import neutral_data
 from bot.domain.money import MicroUsd, dollars
 from bot.domain.policies import ClaudeStep
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
@@ -21,13 +22,13 @@ from bot.domain.states import Outcome
 from bot.domain.verdicts import Verdict
 from bot.git import Mirror, read_blob
 from bot.pipeline.assignment import Assignment, Ended
+from bot.pipeline.committing import committed
 from bot.pipeline.recorder import Recorder
 from bot.ports import Host
 from bot.rendering import Renderer
 from bot.services import Services
-from bot.store import audit, ledger, publications, runs
+from bot.store import audit, ledger, publications, runs, tellings
 from bot.store.publications import Publication
-from bot.store.runs import Run
 
 CODEOWNERS_PLACES = ("CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS", "docs/CODEOWNERS")
 
@@ -62,10 +63,11 @@ def publish(
     if closed is not None:
         return Ended(Outcome.SKIPPED, closed)
     publication = _intend(services, assignment, proposal)
-    head = _push(mirror, host, run, proposal, commit)
+    head = _push(services, assignment, proposal, commit, mirror, host, recorder)
     with services.database.transaction() as tx:
         runs.require(tx, run)
         publications.record_push(tx, publication, head=head, base_head=proposal.changeset.base)
+        tellings.intend_check(tx, run.org, run.repository.name, head, run.id, run.fence, services.clock.now())
     text = _text(services, assignment, proposal, mirror, renderer)
     pull_request = _ensure(host, assignment, proposal, text)
     _record(services, assignment, proposal, publication, pull_request)
@@ -121,18 +123,28 @@ def _intend(services: Services, assignment: Assignment, proposal: Proposal) -> P
         )
 
 
-def _push(mirror: Mirror, host: Host, run: Run, proposal: Proposal, commit: str) -> str:
+def _push(
+    services: Services,
+    assignment: Assignment,
+    proposal: Proposal,
+    commit: str,
+    mirror: Mirror,
+    host: Host,
+    recorder: Recorder,
+) -> str:
     """Move the branch; return where it is now. The very same change on the very same base stays as its reviewers saw it."""
     if proposal.seen is not None and mirror.same_change(proposal.seen, commit):
         return proposal.seen
-    mirror.push(host.remote(run.repository), commit, proposal.branch, expected=proposal.seen)
-    return commit
+    changeset, branch = proposal.changeset, proposal.branch
+    with committed(services, assignment, changeset, commit, mirror, host, recorder, branch=branch) as head:
+        mirror.push(host.remote(assignment.run.repository, pushing=changeset.paths), head, branch, expected=proposal.seen)
+    return head
 
 
 def _ensure(host: Host, assignment: Assignment, proposal: Proposal, text: PullRequestText) -> PullRequest:
     repository = assignment.run.repository
     found = host.open_pull_request(repository, branch=proposal.branch, base=assignment.run.base, text=text)
-    if found.text == text:
+    if found.text.says(text):
         return found
     return host.update_pull_request(repository, found.number, text)
 
@@ -167,6 +179,7 @@ def _text(
     models = [step.model for step in policy.steps if isinstance(step, ClaudeStep)]
     variables = {
         **proposal.variables,
+        "outputs": neutral_data(proposal.variables["outputs"]),
         "files": list(proposal.changeset.paths),
         "checks": [
             {"command": child.name, "decision": child.decision.value, "reason": child.reason}
@@ -183,6 +196,7 @@ def _text(
         labels=tuple(policy.pull_request.labels),
         reviewers=_reviewers(policy.pull_request.reviewers, mirror, proposal.changeset),
         draft=policy.pull_request.draft,
+        auto_merge=policy.pull_request.auto_merge,
     )
 
 

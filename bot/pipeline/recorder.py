@@ -7,7 +7,7 @@ import json
 import logging
 from typing import Any
 
-from bot.domain.redaction import redact
+from bot.domain.redaction import redact, redact_data
 from bot.domain.states import Stage
 from bot.domain.verdicts import Verdict
 from bot.errors import StoreError
@@ -70,7 +70,7 @@ class Recorder:
     def _add(self, tx: Any, message: str, data: dict[str, Any]) -> None:
         records.add_entry(
             tx, self._run.id, self._run.fence, at=self._services.clock.now(), stage=self.stage,
-            message=redact(message)[:MESSAGE_LIMIT], data=data,
+            message=redact(message)[:MESSAGE_LIMIT], data=redact_data(data),
         )  # fmt: skip
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -32,6 +32,12 @@ class Bwrap:
     path: Path
     version: str
     disables_userns: bool
+
+    @property
+    def package(self) -> Path:
+        """The folder that has it and what it needs: /usr, or a wheel's, whose libraries are beside its package."""
+        usr = Path("/usr")
+        return usr if self.path.is_relative_to(usr) else self.path.absolute().parents[2]
 
 
 def installed_bwraps() -> Iterator[Path]:
@@ -65,9 +71,19 @@ def find_bwrap(candidates: Iterable[Path]) -> Bwrap:
 
 
 def options(
-    command: SandboxCommand, bwrap: Bwrap, *, passwd: int, group: int, empty: int, seccomp: int | None, status: int
+    command: SandboxCommand,
+    bwrap: Bwrap,
+    *,
+    seen: Callable[[Path], Path],
+    passwd: int,
+    group: int,
+    empty: int,
+    seccomp: int | None,
+    status: int,
 ) -> list[str]:
     """Bubblewrap's options for a command. The numbers are file descriptors: files to read, and one to write status to.
+
+    `seen` tells where bubblewrap finds what is to be mounted.
 
     Raises SandboxError where a mount or an environment variable cannot be made.
     """
@@ -77,10 +93,11 @@ def options(
         *(("--seccomp", str(seccomp)) if seccomp is not None else ()),
         *_system(passwd, group),
         *_temporary_folders(command.limits.memory_mb * MB),
-        *("--bind", str(command.home), HOME, "--ro-bind-data", str(empty), f"{HOME}/.bashrc"),
-        *("--bind", str(command.workspace), WORKSPACE),
-        *(word for mount in command.mounts for word in _mount(mount)),
-        # To the host's kernel, uid 1000 of a sandbox that root starts is root: it could write /proc/sys/kernel/core_pattern.
+        *("--bind", str(seen(command.home)), HOME, "--ro-bind-data", str(empty), f"{HOME}/.bashrc"),
+        *("--bind", str(seen(command.workspace)), WORKSPACE),
+        *(word for mount in command.mounts for word in _mount(mount, seen)),
+        # Where root cannot start it as another user, uid 1000 inside is root to the host's kernel: it could write
+        # /proc/sys/kernel/core_pattern.
         *(word for folder in ("/proc", "/dev", "/") for word in ("--remount-ro", folder)),
         *("--chdir", WORKSPACE, "--clearenv"),
         *_environment(command),
@@ -118,13 +135,11 @@ def _temporary_folders(memory: int) -> list[str]:
     ]
 
 
-def _mount(mount: Mount) -> list[str]:
-    if not mount.source.exists():
-        raise SandboxError(f"{mount.source}, to be seen as {mount.target} in the sandbox, does not exist")
+def _mount(mount: Mount, seen: Callable[[Path], Path]) -> list[str]:
     target = PurePosixPath(mount.target)
     if not target.is_absolute() or ".." in target.parts or any(target.is_relative_to(each) for each in (WORKSPACE, HOME)):
         raise SandboxError(f"{mount.target} is no place for a mount: take an absolute path outside {WORKSPACE} and {HOME}")
-    return ["--bind" if mount.writable else "--ro-bind", str(mount.source.absolute()), str(target)]
+    return ["--bind" if mount.writable else "--ro-bind", str(seen(mount.source)), str(target)]
 
 
 def _environment(command: SandboxCommand) -> list[str]:
@@ -134,11 +149,14 @@ def _environment(command: SandboxCommand) -> list[str]:
     return [word for name, value in environment.items() for word in ("--setenv", name, value)]
 
 
-def require_folders(command: SandboxCommand) -> None:
-    """Raises SandboxError where there is no workspace or no home."""
+def require_sources(command: SandboxCommand) -> None:
+    """Raises SandboxError where there is no workspace, no home, or not what is to be mounted."""
     for what, folder in (("workspace", command.workspace), ("home", command.home)):
         if not folder.is_dir():
             raise SandboxError(f"the sandbox's {what}, {folder}, is not a folder")
+    for mount in command.mounts:
+        if not mount.source.exists():
+            raise SandboxError(f"{mount.source}, to be seen as {mount.target} in the sandbox, does not exist")
 
 
 def _say(bwrap: Path, option: str) -> str:

@@ -6,20 +6,22 @@ no other way to run a command: where the sandbox cannot be started, that is an e
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import cached_property
 from pathlib import Path
 
 from bot.domain.policies import Limits
 from bot.errors import SandboxError
 from bot.ports import SandboxCommand, SandboxEnd, SandboxResult
-from bot.sandbox.arguments import Bwrap, find_bwrap, installed_bwraps, require_folders
+from bot.sandbox.arguments import Bwrap, find_bwrap, installed_bwraps, require_sources
 from bot.sandbox.cgroups import find_cgroups
 from bot.sandbox.disk import DiskUse
+from bot.sandbox.dropping import USER, drops, hand_over, obstacle, set_as
 from bot.sandbox.limits import MB, Breach, Group, Limiter, Watch, restrict
 from bot.sandbox.output import Output
 from bot.sandbox.process import KILLED, SandboxProcess, gated
@@ -47,11 +49,17 @@ class BubblewrapSandbox:
         on_line: Callable[[bytes], None] | None = None,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> SandboxResult:
-        require_folders(command)
+        require_sources(command)
         _prepare_home(command.home)
+        if self.user is not None:
+            for folder in (command.workspace, command.home, *(mount.source for mount in command.mounts if mount.writable)):
+                hand_over(folder)
         started, output = time.monotonic(), Output(on_line)
-        with self._limits().group(command.limits) as group, gated(self._bwrap, command, output) as process:
-            _adopt(process, group, command.limits)
+        with (
+            self._limits().group(command.limits) as group,
+            gated(self._bwrap, command, output, drop=self.user is not None) as process,
+        ):
+            _adopt(process, group, command.limits, self.user)
             disk = DiskUse((command.workspace, command.home), process.tree)
             watch = Watch(command, output, group, disk, max_output=self._max_output, cancelled=cancelled)
             process.release(command.stdin)
@@ -77,7 +85,11 @@ class BubblewrapSandbox:
             result = self.run(SandboxCommand(["true"], place, place, Limits(), timeout_seconds=60))
         if result.exit_status != 0:
             raise SandboxError(f"`true` failed in a sandbox with status {result.exit_status}: {result.reason or result.tail}")
-        return f"bubblewrap {self._bwrap.version} ({self._bwrap.path}), limits by {self._limits().name}"
+        return f"bubblewrap {self._bwrap.version} ({self._bwrap.path}), limits by {self._limits().name}, {_runs_as(self.user)}"
+
+    @cached_property
+    def user(self) -> int | None:
+        return USER if drops() else None
 
     @cached_property
     def _bwrap(self) -> Bwrap:
@@ -85,6 +97,12 @@ class BubblewrapSandbox:
 
     def _limits(self) -> Limiter:
         return self._limiter or find_cgroups() or Watchdog()
+
+
+def _runs_as(user: int | None) -> str:
+    if user is not None:
+        return f"as the unprivileged user {user}"
+    return f"as root, in a user namespace, because {obstacle()}" if os.geteuid() == 0 else "as the bot's own user"
 
 
 def _prepare_home(home: Path) -> None:
@@ -96,11 +114,12 @@ def _prepare_home(home: Path) -> None:
     startup.touch()
 
 
-def _adopt(process: SandboxProcess, group: Group, limits: Limits) -> None:
-    for pid in process.pids():
-        with suppress(ProcessLookupError):
-            restrict(pid, limits)
-            group.adopt(pid)
+def _adopt(process: SandboxProcess, group: Group, limits: Limits, user: int | None) -> None:
+    with set_as(user) if user is not None else nullcontext():
+        for pid in process.pids():
+            with suppress(ProcessLookupError):
+                restrict(pid, limits)
+                group.adopt(pid)
 
 
 def _follow(process: SandboxProcess, watch: Watch) -> Breach | None:

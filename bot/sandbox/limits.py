@@ -11,7 +11,7 @@ from typing import Protocol
 
 from bot.domain.policies import Limits
 from bot.ports import SandboxCommand, SandboxEnd
-from bot.sandbox.disk import DiskUse
+from bot.sandbox.disk import LONGEST_PATH, DiskUse
 from bot.sandbox.output import Output
 
 MB = 1 << 20
@@ -126,6 +126,9 @@ class Watch:
         allowed = self._command.limits.disk_mb * MB
         if used > allowed:
             return over(SandboxEnd.DISK, "disk", used, allowed)
+        if self._disk.bottomless:
+            words = f"disk: folders nested to paths of more than {LONGEST_PATH:,} bytes, too deep to be counted"
+            return Breach(SandboxEnd.DISK, words)
         free = self._disk.free()
         if free < _FREE_DISK:
             return Breach(SandboxEnd.DISK, f"disk: {free // MB:,} MB left on the host, {_FREE_DISK // MB:,} MB are kept free")

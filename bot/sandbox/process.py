@@ -11,12 +11,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
+from pathlib import Path
 
 import psutil
 
 from bot.errors import SandboxError
 from bot.ports import SandboxCommand
 from bot.sandbox.arguments import GROUP, PASSWD, Bwrap, options
+from bot.sandbox.dropping import Stage, give_pipes
 from bot.sandbox.output import Output
 from bot.sandbox.seccomp import socket_filter
 
@@ -33,12 +35,14 @@ _FORBIDDEN = (
 
 
 @contextmanager
-def gated(bwrap: Bwrap, command: SandboxCommand, output: Output) -> Iterator[SandboxProcess]:
+def gated(bwrap: Bwrap, command: SandboxCommand, output: Output, *, drop: bool) -> Iterator[SandboxProcess]:
     """A sandbox whose command waits for `release`; after the block, no process of it is alive.
+
+    With `drop`, root starts it as the unprivileged user of `bot.sandbox.dropping`.
 
     It lives as long as the calling thread at most: the kernel ties it to that. Raises SandboxError where it does not start.
     """
-    process = SandboxProcess(*_spawn(bwrap, command), output)
+    process = SandboxProcess(*_spawn(bwrap, command, drop=drop), output)
     try:
         process.attach()
         yield process
@@ -183,34 +187,47 @@ class SandboxProcess:
             raise SandboxError(f"a process of the sandbox did not die within {_DYING_SECONDS} s (process {self._init})")
 
 
-def _spawn(bwrap: Bwrap, command: SandboxCommand) -> tuple[subprocess.Popen[bytes], int]:
-    """The process, and where its status can be read. Nothing but the command itself is in its argv, nothing in its environ."""
+def _spawn(bwrap: Bwrap, command: SandboxCommand, *, drop: bool) -> tuple[subprocess.Popen[bytes], int]:
+    """The process, and where its status can be read."""
     with ExitStack() as ours, ExitStack() as unless_started:
-        passwd, group, empty = (_memory_file(text, ours) for text in (PASSWD.encode(), GROUP.encode(), b""))
-        program = socket_filter()
-        seccomp = None if program is None else _memory_file(program, ours)
         status, status_writer = os.pipe()
         ours.callback(os.close, status_writer)
         unless_started.callback(os.close, status)
-        words = options(command, bwrap, passwd=passwd, group=group, empty=empty, seccomp=seccomp, status=status_writer)
-        arguments = _memory_file(os.fsencode("\0".join(words)), ours)
-        inherited = [fd for fd in (arguments, passwd, group, empty, seccomp, status_writer) if fd is not None]
+        argv, inherited = _prepare(bwrap, command, status_writer, ours, drop=drop)
         try:
             popen = subprocess.Popen(
-                [bwrap.path, "--args", str(arguments), "--", *_GATE, *command.argv],
+                argv,
                 cwd="/",
                 env={},
                 bufsize=0,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                pass_fds=inherited,
+                pass_fds=[*inherited, status_writer],
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
             raise SandboxError(f"bubblewrap could not be started: {error}") from error
         unless_started.pop_all()
+        if drop:
+            give_pipes(stream for stream in (popen.stdin, popen.stdout, popen.stderr) if stream)
         return popen, status
+
+
+def _prepare(bwrap: Bwrap, command: SandboxCommand, status: int, ours: ExitStack, *, drop: bool) -> tuple[list[str], list[int]]:
+    """The command line, and the files that it reads. Nothing but the command itself, and where its folders are, is in it."""
+    sources = [bwrap.package, command.workspace, command.home, *(mount.source for mount in command.mounts)]
+    stage = Stage(sources) if drop else None
+    seen = stage.seen if stage else Path.absolute
+    passwd, group, empty = (_memory_file(text, ours) for text in (PASSWD.encode(), GROUP.encode(), b""))
+    program = socket_filter()
+    seccomp = None if program is None else _memory_file(program, ours)
+    words = options(command, bwrap, seen=seen, passwd=passwd, group=group, empty=empty, seccomp=seccomp, status=status)
+    arguments = _memory_file(os.fsencode("\0".join(words)), ours)
+    binary = seen(bwrap.package) / bwrap.path.absolute().relative_to(bwrap.package)
+    argv = [str(binary), "--args", str(arguments), "--", *_GATE, *command.argv]
+    inherited = [fd for fd in (arguments, passwd, group, empty, seccomp) if fd is not None]
+    return stage.start(argv) if stage else argv, inherited
 
 
 def _memory_file(content: bytes, owner: ExitStack) -> int:

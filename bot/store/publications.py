@@ -75,6 +75,11 @@ def numbered(tx: Connection, org: str, repository: str, number: int) -> Publicat
     return None if row is None else _publication(row)
 
 
+def of_repository(tx: Connection, org: str, repository: str) -> list[Publication]:
+    found = tx.execute(select(publications).where(publications.c.org == org, publications.c.repository == repository))
+    return [_publication(row) for row in found]
+
+
 def of_policy(tx: Connection, org: str, policy: str) -> list[Publication]:
     found = tx.execute(select(publications).where(publications.c.org == org, publications.c.policy == policy))
     return [_publication(row) for row in found]
@@ -152,8 +157,10 @@ def withdraw(tx: Connection, publication: Publication) -> None:
     )
 
 
-def record_state(tx: Connection, publication: Publication, state: PullRequestState) -> None:
-    tx.execute(update(publications).where(publications.c.id == publication.id).values(state=state.value))
+def record_state(tx: Connection, publication: Publication, state: PullRequestState) -> bool:
+    """False where it was known already."""
+    changed = update(publications).where(publications.c.id == publication.id, publications.c.state != state.value)
+    return tx.execute(changed.values(state=state.value)).rowcount == 1
 
 
 def same_change() -> ColumnElement[bool]:

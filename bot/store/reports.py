@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, Select, func, select
 
 from bot.domain.money import MicroUsd, decimal_usd
 from bot.domain.states import Outcome, RunState
@@ -63,6 +64,37 @@ def campaign_runs(tx: Connection, campaign_id: str) -> list[dict[str, Any]]:
 def run(tx: Connection, run_id: str) -> dict[str, Any] | None:
     found = tx.execute(_runs().where(runs.c.id == run_id)).one_or_none()
     return None if found is None else _run(found)
+
+
+@dataclass(frozen=True, slots=True)
+class RunNow:
+    """How a run stands. `number` is its pull request's; `campaign_state` that of its campaign, such as `running`."""
+
+    id: str
+    policy: str
+    state: RunState
+    stage: str
+    outcome: str | None
+    reason: str
+    cost: MicroUsd
+    tokens: int
+    number: int | None
+    campaign_id: str
+    campaign_state: str
+
+
+def runs_now(tx: Connection, run_ids: Iterable[str]) -> list[RunNow]:
+    """How the given runs stand, in their order."""
+    wanted = list(run_ids)
+    found = {row.id: _run_now(row) for row in tx.execute(_now().where(runs.c.id.in_(wanted)))}
+    return [found[run_id] for run_id in wanted]
+
+
+def newest_runs_of(tx: Connection, org: str, repository: str, limit: int) -> list[RunNow]:
+    """The newest runs on a repository, the newest last; previews do not count."""
+    own = _now().where(runs.c.org == org, runs.c.repository == repository, campaigns.c.preview.is_(False))
+    found = tx.execute(own.order_by(campaigns.c.created_at.desc(), runs.c.id.desc()).limit(limit)).all()
+    return [_run_now(row) for row in reversed(found)]
 
 
 def quotas(tx: Connection, org: str | None = None) -> list[dict[str, str]]:
@@ -130,6 +162,30 @@ def next_retry(tx: Connection, campaign_id: str) -> datetime | None:
         select(func.min(runs.c.not_before)).where(runs.c.campaign_id == campaign_id, runs.c.state == RunState.PENDING)
     ).scalar_one()
     return found
+
+
+def _now() -> Select[Any]:
+    return (
+        select(runs, campaigns.c.policy, campaigns.c.state.label("campaign_state"), publications.c.number)
+        .join(campaigns, campaigns.c.id == runs.c.campaign_id)
+        .outerjoin(publications, publications.c.id == runs.c.publication_id)
+    )
+
+
+def _run_now(row: Row[tuple[Any, ...]]) -> RunNow:
+    return RunNow(
+        id=row.id,
+        policy=row.policy,
+        state=RunState(row.state),
+        stage=row.stage,
+        outcome=row.outcome,
+        reason=row.reason,
+        cost=MicroUsd(row.cost_micro),
+        tokens=row.tokens,
+        number=row.number,
+        campaign_id=row.campaign_id,
+        campaign_state=row.campaign_state,
+    )
 
 
 def _runs() -> Any:

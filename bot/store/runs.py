@@ -241,14 +241,15 @@ def busy_of(tx: Connection, campaign_id: str) -> list[Run]:
 def reopen(tx: Connection, campaign_id: str, run_ids: Sequence[str], words: str = "") -> list[str]:
     """Make ended runs pending again, with all their attempts before them: those named, or every failed one.
 
-    `words` are told to the agent, in the place of what it was told before. Raises UsageError for a named one that is not the campaign's, or has not ended.
+    `words` are told to the agent, in the place of what it was told before. Raises UsageError for a named one that is not the
+    campaign's, or has not ended.
     """
     wanted = runs.c.id.in_(run_ids) if run_ids else runs.c.outcome.in_((Outcome.FAILED, Outcome.BUDGET_EXHAUSTED))
     again = list(
         tx.execute(
             update(runs)
             .where(runs.c.campaign_id == campaign_id, runs.c.state == RunState.ENDED, wanted)
-            .values(state=RunState.PENDING, outcome=None, not_before=None, ended_at=None, words=words, **ANEW)
+            .values(state=RunState.PENDING, outcome=None, reason="", not_before=None, ended_at=None, words=words, **ANEW)
             .returning(runs.c.id)
         ).scalars()
     )

@@ -19,7 +19,7 @@ def refresh_publications(services: Services, host: Host, org: str, policy: str |
     with services.database.reading() as tx:
         known = publications.unsettled(tx, org)
     waiting = [publication for publication in known if policy is None or publication.change.policy == policy]
-    return sum(_refresh(services, host, publication) for publication in waiting)
+    return sum(refresh(services, host, publication) for publication in waiting)
 
 
 def refresh_all(services: Services, orgs: Sequence[OrgPolicy]) -> int:
@@ -29,7 +29,8 @@ def refresh_all(services: Services, orgs: Sequence[OrgPolicy]) -> int:
     return sum(refresh_publications(services, services.host(org), org.org) for org in orgs if org.org in waiting)
 
 
-def _refresh(services: Services, host: Host, publication: Publication) -> bool:
+def refresh(services: Services, host: Host, publication: Publication, actor: str = "unknown") -> bool:
+    """Ask the host about one; has it changed? `actor` is who did so, where the host does not say."""
     change = publication.change
     repository = Repository(change.org, change.repository, change.base, None)
     try:
@@ -38,16 +39,22 @@ def _refresh(services: Services, host: Host, publication: Publication) -> bool:
         found = ()
     if publication.state == "intent":
         return _resolve(services, publication, found)
-    state, actor = _state_of(found, publication)
-    if state is PullRequestState.OPEN:
+    state, by = _state_of(found, publication)
+    if state == publication.state:
         return False
+    settle(services, publication, state, by or actor)
+    return True
+
+
+def settle(services: Services, publication: Publication, state: PullRequestState, actor: str, reason: str = "") -> None:
+    """Record what became of a pull request, and who has made it so."""
+    change, happened = publication.change, "reopened" if state is PullRequestState.OPEN else state.value
     with services.database.transaction() as tx:
         publications.record_state(tx, publication, state)
         audit.append(
-            tx, services.audit_key, services.clock, org=change.org, actor=actor or "unknown", action=f"pull_request.{state}",
-            subject=f"{change.org}/{change.repository}#{publication.number}", details={"policy": change.policy},
+            tx, services.audit_key, services.clock, org=change.org, actor=actor, action=f"pull_request.{happened}",
+            subject=f"{change.org}/{change.repository}#{publication.number}", reason=reason, details={"policy": change.policy},
         )  # fmt: skip
-    return True
 
 
 def _resolve(services: Services, publication: Publication, found: Sequence[PullRequest]) -> bool:

@@ -7,6 +7,7 @@ import os
 import socket
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -18,12 +19,14 @@ from limits.storage import MemoryStorage
 from bot.domain.prices import CacheWrites, worst_case
 from bot.domain.usage import Usage
 from bot.errors import StoreError
+from bot.gateway.forwarder import BODIES_AT_ONCE
 from bot.gateway.governor import Governor, shared_storage
 from bot.gateway.server import Gateway
 from bot.gateway.upstream import Upstream
 from tests.fakes.bench import COST, HELLO, KEY, MODEL, PRICE, PRICES, STREAM, Bench, Open, claude
 from tests.fakes.meter import FakeMeter
 from tests.fakes.upstream import USAGE, FakeUpstream, Wire, error, held, message, raw, torn
+from tests.story import tricks
 
 
 def reserved_for(body: dict[str, Any], writes: CacheWrites = CacheWrites.NONE) -> int:
@@ -197,6 +200,36 @@ def test_tricks_with_the_protocol_are_refused_and_harm_nobody(bench: Bench, wire
     assert status in (b"400", b"404", b"405")
     assert bench.upstream.requests == []
     assert bench.post().status_code == 200
+
+
+def test_whatever_is_said_only_what_is_meant_is_forwarded_and_all_of_that_is_paid(bench: Bench) -> None:
+    tricks.SOCKET = str(bench.gateway.socket_dir / "api.sock")
+    answers = {trick: tricks.statuses(said) for trick, said in tricks.TRICKS.items()}
+    assert {trick: statuses for trick, statuses in answers.items() if not set(statuses) & {200, 400, 403, 404, 405}} == {}
+    assert len(bench.upstream.requests) == sum(statuses.count(200) for statuses in answers.values())
+    assert {(seen.path, seen.headers["x-api-key"]) for seen in bench.upstream.requests} == {("/v1/messages", KEY)}
+    for seen in bench.upstream.requests:
+        assert seen.body == {"model": MODEL, "max_tokens": 5, "messages": [{"role": "user", "content": "tricked"}]}
+        assert not {"authorization", "cookie", "x-forwarded-host", "anthropic-beta"} & seen.headers.keys()
+    assert [(settled.cost, settled.usage) for settled in bench.meter.settled] == [(COST, Usage(100, 20))] * len(
+        bench.upstream.requests
+    )
+    assert bench.meter.open == {}
+    assert answers["pipelined"] == [200, 200]
+    assert answers["a huge answer"] == [400]
+
+
+def test_requests_that_never_end_cost_nothing_and_do_not_keep_the_gateway_open(folder: Path, upstream: FakeUpstream) -> None:
+    """Each holds one of the few places for a body: it is its own agent that waits, and no other attempt."""
+    meter, path, models = FakeMeter(), folder / "api.sock", frozenset({MODEL})
+    gateway = Gateway(socket_path=path, upstream=Upstream(upstream.url, KEY), models=models, meter=meter, prices=PRICES)
+    with ExitStack() as clients, gateway:
+        for _ in range(BODIES_AT_ONCE + 1):
+            client = clients.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect(str(path))
+            client.sendall(tricks.request()[:-1])
+    assert upstream.requests == []
+    assert (meter.open, meter.settled) == ({}, [])
 
 
 def test_a_client_that_leaves_before_its_request_is_whole_costs_nothing(bench: Bench) -> None:

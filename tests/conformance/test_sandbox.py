@@ -367,6 +367,24 @@ def test_disk_filled_by_files_that_have_no_name(bench: Bench, marker: str) -> No
     assert list(bench.workspace.iterdir()) == []
 
 
+def test_disk_filled_below_folders_that_no_path_leads_to(bench: Bench, marker: str) -> None:
+    hidden = textwrap.dedent(
+        """
+        import os, time
+        for _ in range(20):
+            os.mkdir("d" * 250)
+            os.chdir("d" * 250)
+        for name in range(3):
+            with open(f"{name}", "wb") as file:
+                file.write(bytes(16 << 20))
+        time.sleep(1000)
+        """
+    )
+    result = bench.run('python3 -c "$2" "$1"', marker, hidden)
+    assert result.ended_by is SandboxEnd.DISK
+    assert "too deep to be counted" in result.reason
+
+
 def test_a_file_larger_than_the_disk_allowed(bench: Bench) -> None:
     result = bench.run("head -c 100M /dev/zero > ~/large")
     assert result.ended_by is SandboxEnd.DISK
@@ -478,7 +496,8 @@ def test_a_missing_bubblewrap_is_an_error_with_its_mend(bench: Bench) -> None:
 
 
 def test_a_bubblewrap_that_fails_is_an_error(bench: Bench) -> None:
-    failing = bench.root / "bwrap"
+    failing = bench.root / "wheel" / "package" / "_bin" / "bwrap"
+    failing.parent.mkdir(parents=True)
     failing.write_text(
         '#!/bin/sh\ncase $1 in --args) echo "bwrap: No permissions to create a new namespace" >&2; exit 1;; esac\n'
         'echo "bubblewrap 9 --size BYTES --json-status-fd FD --ro-bind-data FD DEST --args FD"\n'
@@ -506,7 +525,7 @@ def test_a_command_that_cannot_be_passed_on_is_an_error(bench: Bench) -> None:
 
 def test_check_says_what_holds(bench: Bench) -> None:
     assert re.fullmatch(
-        r"bubblewrap [\d.]+ \(.+/bwrap\), limits by (cgroup v[12]|rlimits and a watchdog)", bench.sandbox.check()
+        r"bubblewrap [\d.]+ \(.+/bwrap\), limits by (cgroup v[12]|rlimits and a watchdog), as .+", bench.sandbox.check()
     )
 
 

@@ -71,9 +71,9 @@ class WatchedHost:
         with self._watched("list_paths"):
             return self._host.list_paths(repository)
 
-    def remote(self, repository: Repository) -> Remote:
+    def remote(self, repository: Repository, *, pushing: Sequence[str] = ()) -> Remote:
         with self._watched("remote"):
-            return self._host.remote(repository)
+            return self._host.remote(repository, pushing=pushing)
 
     def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
         with self._watched("pull_requests"):

@@ -38,12 +38,14 @@ class Queue:
         open_ceiling: int = PLENTY,
         hourly_ceiling: int = PLENTY,
         preview: bool = False,
+        **about: object,
     ) -> str:
-        """Start a campaign on the repositories r1, r2, ... of an org; return its id."""
+        """Start a campaign on the repositories r1, r2, ... of an org; `about` goes into its policy. Return its id."""
         ceilings = {"open_pull_requests": open_ceiling, "pull_requests_per_hour": hourly_ceiling}
         quota = {"usd_per_month": 1, "concurrent_runs": concurrent}
         org_policy = OrgPolicy.model_validate({"org": org, "host": "local:host", "quota": quota, "ceilings": ceilings})
-        campaign_policy = CampaignPolicy.model_validate({"name": policy, "description": "D", "steps": [{"run": "true"}]})
+        asked = {"name": policy, "description": "D", "steps": [{"run": "true"}], **about}
+        campaign_policy = CampaignPolicy.model_validate(asked)
         entries = tuple(
             PlanEntry(Target(name, "main", "0" * 40), Repository(org, name, "main", "0" * 40))
             for name in (f"r{number}" for number in range(1, targets + 1))

@@ -7,6 +7,7 @@ remembers each request's path, headers and body.
 from __future__ import annotations
 
 import json
+import uuid
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -119,6 +120,42 @@ def torn(after: int) -> Answer:
         wire.tear()
 
     return answer
+
+
+def cut(*blocks: JSON, share: float) -> Answer:
+    """Breaks off in the middle of an event: after this share, from 0 to 1, of the bytes of a stream that says the blocks."""
+
+    def answer(wire: Wire) -> None:
+        wire.start(200, "text/event-stream")
+        whole = b"".join(events(wire.seen.body["model"], list(blocks), USAGE))
+        wire.chunk(whole[: int(len(whole) * share)])
+        wire.tear()
+
+    return answer
+
+
+def poured(block: JSON, piece: int = 1 << 20) -> Answer:
+    """Says a tool_use block whose input comes in pieces of so many bytes."""
+
+    def answer(wire: Wire) -> None:
+        wire.start(200, "text/event-stream")
+        start, begin, _, *end = events(wire.seen.body["model"], [block], USAGE)
+        given = json.dumps(block["input"])
+        for part in (start, begin):
+            wire.chunk(part)
+        for position in range(0, len(given), piece):
+            delta = {"type": "input_json_delta", "partial_json": given[position : position + piece]}
+            wire.chunk(event("content_block_delta", index=0, delta=delta))
+        for part in end:
+            wire.chunk(part)
+        wire.end()
+
+    return answer
+
+
+def call(tool: str, **arguments: object) -> JSON:
+    """A tool_use block."""
+    return {"type": "tool_use", "id": f"toolu_{uuid.uuid4().hex[:24]}", "name": tool, "input": arguments}
 
 
 def held(started: Event, go_on: Event) -> Answer:

@@ -20,7 +20,8 @@ from bot.hosts.local import LocalHost
 from bot.pipeline.assignment import Ended
 from bot.pipeline.execution import execute
 from bot.pipeline.lease import LEASE
-from bot.ports import Engine, Host, SandboxCommand, SandboxResult, StepContext
+from bot.policy_store import Catalogue, Policies
+from bot.ports import Conversation, Engine, Host, SandboxCommand, SandboxResult, StepContext
 from bot.rendering import Renderer
 from bot.services import Services
 from bot.store import audit, campaigns, publications, records, runs
@@ -42,10 +43,13 @@ TEMPLATES: Mapping[str, str] = {
     "pull_request/commit.md.j2": "{{ description }}\n",
 }
 EVERYTHING = 1000
+PACKAGED = Path(__file__).parents[2] / "templates"
 
 
 class NoSandbox:
     """`ports.Sandbox` for policies that need none."""
+
+    user = None
 
     def run(self, command: SandboxCommand, **_: object) -> SandboxResult:
         raise AssertionError(f"no sandbox is needed here, and yet it was asked to run {command.argv}")
@@ -71,12 +75,17 @@ class ActingEngine:
 
 
 class World:
-    """`acts` are what the commands of `run:` steps do; `host` may be put in another's place by a test."""
+    """`acts` are what the commands of `run:` steps do; `host` and `talker` may be put in another's place by a test.
+
+    `policies` are the campaign policies on the operator's disk, which may all run on the org.
+    """
 
     def __init__(self, folder: Path, database: Database, clock: ManualClock, org: str = "acme"):
         self.folder, self.clock = folder, clock
         self.local = LocalHost(folder / "host", now=clock.now)
         self.host: Host = self.local
+        self.talker: Conversation = self.local
+        self.policies: dict[str, CampaignPolicy] = {}
         self.acts: dict[str, Act] = {}
         self.org = OrgPolicy.model_validate({"org": org, "host": "local:host", "quota": {"usd_per_month": 100}})
         (folder / "host" / org).mkdir(parents=True)
@@ -87,6 +96,9 @@ class World:
             clock=clock,
             sandbox=NoSandbox(),
             host=lambda _: self.host,
+            conversation=lambda _: self.talker,
+            catalogue=self._catalogue,
+            replies=lambda: Renderer([PACKAGED]),
             renderer=self._renderer,
             engines=self._engines,
             claude=no_model,
@@ -181,6 +193,10 @@ class World:
             assert tx.execute(select(func.coalesce(func.sum(accounts.c.reserved), 0))).scalar_one() == 0
             assert audit.verify(tx, self.services.audit_key, self.org.org) is None
         assert not self.services.attempts.is_dir() or not list(self.services.attempts.iterdir())
+
+    def _catalogue(self) -> Catalogue:
+        org = self.org.model_copy(update={"campaigns": list(self.policies)})
+        return Catalogue(Policies({org.org: org}, self.policies), TEMPLATES)
 
     def _renderer(self, revision: str) -> Renderer:
         folder = self.services.home / "revisions" / revision

@@ -38,6 +38,7 @@ class Faulty:
     def __init__(self, project: Project, processes: ExitStack):
         self.project, self._processes = project, processes
         self._started: list[subprocess.Popen[str]] = []
+        self._mounts = _mounts(project.folder)
         project.write_campaign("notes", steps=STEPS)
 
     @property
@@ -144,7 +145,10 @@ class Faulty:
         with (self.redis / "server.lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises while a server is alive
         eventually(lambda: not processes_of(self.project.folder), "no process is left", 10)
-        assert str(self.project.folder) not in Path("/proc/self/mountinfo").read_text()
+        self.require_no_mount()
+
+    def require_no_mount(self) -> None:
+        assert _mounts(self.project.folder) == self._mounts
 
     def _services(self) -> AbstractContextManager[Services]:
         return assemble(Settings.from_environment(self.project.environment | {"WHIMBREL_HOME": str(self.project.home)}))
@@ -173,6 +177,12 @@ def _knows(process: psutil.Process, folder: str) -> bool:
     except (psutil.Error, OSError):
         return False
     return any(folder in text for text in told)
+
+
+def _mounts(folder: Path) -> list[str]:
+    """What is mounted below it."""
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [point for point in points if point.startswith(str(folder))]
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -23,6 +23,7 @@ from bot.ports import StepContext, Workspace
 from bot.rendering import Renderer
 from bot.sandbox.bubblewrap import BubblewrapSandbox
 from tests.fakes.meter import FakeMeter
+from tests.fakes.upstream import FakeUpstream
 
 KEY = "sk-ant-api03-the-real-key-of-this-test"
 
@@ -54,7 +55,7 @@ class Attempt:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    def apply(self, model: ScriptedModel, **step: Any) -> None:
+    def apply(self, model: ScriptedModel | FakeUpstream, **step: Any) -> None:
         engine = ClaudeEngine(
             BubblewrapSandbox(),
             Renderer([self.templates]),
@@ -64,13 +65,14 @@ class Attempt:
         )
         engine.apply(ClaudeStep(**(step if "claude" in step else {"prompt": "Begin.", **step})), self.context())
 
-    def gateway(self, model: ScriptedModel, models: frozenset[str], context: StepContext) -> Gateway:
+    def gateway(self, model: ScriptedModel | FakeUpstream, models: frozenset[str], context: StepContext) -> Gateway:
         return Gateway(
             socket_path=self.folder / "api" / "api.sock",
-            upstream=Upstream(model.base_url, KEY),
+            upstream=Upstream(model.url if isinstance(model, FakeUpstream) else model.base_url, KEY),
             models=models,
             meter=CappedMeter(self.meter, MicroUsd(context.usd_cap_micro)),
             prices=load_prices(),
+            client=BubblewrapSandbox().user,
         )
 
     def context(self) -> StepContext:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import PolicyError
-from bot.policy_store import load_policies, load_templates
+from bot.errors import PolicyError, UsageError
+from bot.policy_store import Catalogue, load_policies, load_templates
 
 ORG = "org: acme\nhost: local:x\nquota: {usd_per_month: 1}\ncampaigns: [tidy]\n"
 TIDY = "name: tidy\ndescription: x\nsteps: [{run: 'true'}]\n"
@@ -78,3 +78,32 @@ def test_a_later_root_s_template_replaces_an_earlier_one_s(tmp_path: Path) -> No
     (tmp_path / "own/folder").symlink_to("/etc")
     found = load_templates([tmp_path / "packaged", tmp_path / "own", tmp_path / "missing"])
     assert found == {"a/x.j2": "2", "y.j2": "1", "z": "2"}
+
+
+TEMPLATES = {f"pull_request/{name}.md.j2": "x" for name in ("title", "body", "commit")}
+
+
+def test_a_policy_is_chosen_with_the_revision_that_it_makes(tmp_path: Path) -> None:
+    catalogue = Catalogue(load_policies(write(tmp_path, orgs__acme=ORG, campaigns__tidy=TIDY)), TEMPLATES)
+    chosen = catalogue.choose("tidy", "acme")
+    assert (chosen.org.org, chosen.policy.name, len(chosen.revision)) == ("acme", "tidy", 12)
+    assert [policy.name for policy in catalogue.listed(chosen.org)] == ["tidy"]
+    with pytest.raises(UsageError, match="no campaign policy 'tydy'") as refused:
+        catalogue.choose("tydy", "acme")
+    assert refused.value.mend == "did you mean tidy?"
+
+
+def test_an_org_is_found_on_its_own_host_whatever_the_case_of_its_name(tmp_path: Path) -> None:
+    policies = load_policies(write(tmp_path, orgs__acme=ORG, campaigns__tidy=TIDY))
+    assert policies.org_on("local", "ACME") == policies.orgs["acme"]
+    assert policies.org_on("github.com", "acme") is None
+    assert policies.org_on("local", "other") is None
+
+
+def test_one_label_starts_one_policy(tmp_path: Path) -> None:
+    labelled = TIDY + "on: {label: 'whimbrel:tidy'}\n"
+    both = ORG.replace("[tidy]", "[tidy, neat]")
+    write(tmp_path, orgs__acme=both, campaigns__tidy=labelled, campaigns__neat=labelled.replace("name: tidy", "name: neat"))
+    error = refusal(tmp_path)
+    assert error.place.endswith("campaigns/tidy.yaml")
+    assert str(error).endswith("`on.label` is whimbrel:tidy, which starts another policy of acme too")

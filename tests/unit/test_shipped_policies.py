@@ -173,10 +173,12 @@ def test_the_commit_message_ends_with_its_trailers(policies: Policies) -> None:
 
 
 def test_the_examples_of_the_documentation_are_policies() -> None:
-    org, campaign, repository = re.findall(r"```yaml\n(.*?)```", (ROOT / "policies/README.md").read_text(), re.DOTALL)
+    text = (ROOT / "policies/README.md").read_text()
+    org, campaign, reporting, repository = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     parsed = parse_campaign(campaign, "README.md")
     check_ceilings(parse_org(org, "README.md"), parsed)
-    assert set(read_yaml(campaign, "x").data) == set(CampaignPolicy.model_fields)
+    assert parse_campaign(reporting, "README.md").output is not None
+    assert {"output", *read_yaml(campaign, "x").data} == set(CampaignPolicy.model_fields)
     assert not parse_repository(repository, "README.md").enabled
 
 

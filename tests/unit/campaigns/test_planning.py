@@ -14,7 +14,8 @@ CLAUDE = {"prompt": "Do it.", "model": "claude-sonnet-4-5"}
 def test_a_plan_costs_nothing_where_no_model_is_asked(world: World) -> None:
     world.repository("tool")
     plan, _ = world.plan()
-    assert plan.estimate == {"usd_expected": "0.000000", "usd_at_most": "0.000000", "basis": "no step asks a model"}
+    none = dict.fromkeys(("usd_expected", "usd_p50", "usd_p90", "usd_at_most"), "0.000000")
+    assert plan.estimate == {**none, "source": "nothing", "basis": "no step asks a model"}
 
 
 def test_without_history_the_budget_is_what_is_expected(world: World) -> None:
@@ -39,7 +40,7 @@ def test_with_history_its_average_is(world: World) -> None:
     world.repository("three")
     plan, _ = world.plan(steps=[CLAUDE], budget={"usd_per_attempt": 2})
     assert (Decimal(plan.estimate["usd_expected"]), Decimal(plan.estimate["usd_at_most"])) == (Decimal("0.6"), 6)
-    assert plan.estimate["basis"] == "the average of 2 earlier runs"
+    assert plan.estimate["basis"] == "what 2 earlier runs have cost"
 
 
 def test_the_revision_is_kept_once_with_its_templates(world: World) -> None:

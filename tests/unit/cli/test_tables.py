@@ -141,6 +141,17 @@ def test_runs_fit_and_no_figure_is_cut(width: int) -> None:
 
 
 @pytest.mark.parametrize("width", WIDTHS)
+def test_an_estimate_tells_every_figure_and_its_basis(width: int) -> None:
+    amounts = {"usd_expected": "1.500000", "usd_p50": "1.250000", "usd_p90": "1234.500000", "usd_at_most": "2000.000000"}
+    found = {"policy": "p", "org": "acme", "targets": 1200, "skipped": 3, **amounts, "basis": "word " * 60}
+    shown = text_of(tables.estimate_panel(found), width)
+    assert max(len(line) for line in shown.splitlines()) <= width
+    for figure in ("1,200, and 3 skipped", "$1.50", "$1.25", "$1,234.50", "$2,000.00"):
+        assert figure in shown
+    assert shown.count("word") == 60
+
+
+@pytest.mark.parametrize("width", WIDTHS)
 def test_everything_else_fits(width: int) -> None:
     quota = [{"org": "a" * 90, "period": "2025-11", "cap_usd": "500000", "spent_usd": "4.5", "reserved_usd": "0.4"}]
     far = {"repository": "r" * 90, "base": "b" * 60, "head": "a", "path": "p" * 60}

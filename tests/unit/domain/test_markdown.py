@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.markdown import ZERO_WIDTH, cell, neutral
+from bot.domain.markdown import ZERO_WIDTH, cell, neutral, neutral_data, neutral_data
 
 DANGEROUS = re.compile(
     r"@[\w\"]|[#!&]\d|\bG[HL]-\d|<[a-z!/?]|^[ \t]*/[a-z]|\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\b",
@@ -67,3 +67,15 @@ def test_nothing_dangerous_is_left_and_twice_is_as_good_as_once(text: str) -> No
 )
 def test_a_cell_stays_one_cell(text: str, expected: str) -> None:
     assert cell(text) == expected
+
+
+def test_data_is_made_neutral_to_its_last_string() -> None:
+    said = {"@all": [{"note": "fixes #1"}, ("<!-- x -->", 3, None, True)]}
+    expected = {neutral("@all"): [{"note": neutral("fixes #1")}, [neutral("<!-- x -->"), 3, None, True]]}
+    assert neutral_data(said) == expected
+    assert said == {"@all": [{"note": "fixes #1"}, ("<!-- x -->", 3, None, True)]}
+
+
+def test_a_single_word_can_still_be_compared_with() -> None:
+    assert neutral_data(["fixed", "closed", "ok"]) == ["fixed", "closed", "ok"]
+    assert neutral_data("closed it") != "closed it"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from bot.domain.policies import (
+    COMMIT_TEMPLATE,
     CampaignPolicy,
     ClaudeStep,
     CommandStep,
@@ -37,6 +38,28 @@ def test_a_folder_that_is_shut_out_shuts_out_what_is_in_it(path: str, may_be_tou
 
 def test_the_last_pattern_that_matches_decides() -> None:
     assert path_rules(["*", "!src/", "src/gen/"]).match_file("src/gen/a.py")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"output": {"format": "md"}}, "a report in md is a file: `report:` says where"),
+        ({"output": {"format": "json"}}, "is the result of a Claude step with a `name:`, and there is none"),
+        ({"output": {"report": "/tmp/x"}}, "is no path below the root"),
+        ({"output": {"report": "x"}, "pull_request": {"draft": True}}, "opens no pull request"),
+    ],
+)
+def test_a_report_has_one_source_and_no_pull_request(wrong: dict[str, object], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        campaign(**wrong)
+
+
+def test_a_policy_that_makes_reports_survives_being_stored_and_needs_no_text_of_a_pull_request() -> None:
+    step = {"prompt": "x", "output_schema": {"type": "object"}, "name": "found"}
+    policy = campaign(steps=[step], output={"format": "json"})
+    assert CampaignPolicy.model_validate_json(policy.model_dump_json()) == policy
+    assert policy.templates == (COMMIT_TEMPLATE,)
+    assert policy.results == ("found",)
 
 
 @given(

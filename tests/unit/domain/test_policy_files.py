@@ -101,8 +101,11 @@ def test_an_empty_repository_policy_says_nothing() -> None:
     [
         ("descripton: x", "p.yaml:4: `descripton` is unknown: did you mean `description`?"),
         ("rollout: {waves: 3}", "p.yaml:4: `rollout` is not offered yet"),
-        ("on: {push: {}}", "p.yaml:4: `on` is not offered yet"),
-        ("flavour: sweet", "p.yaml:4: `flavour` is unknown (known: name, description, select, paths,"),
+        ("on: {schedule: '0 3 * * 1'}", "p.yaml:4: `on.schedule` is not offered yet"),
+        ("on: {push: {}}", "p.yaml:4: `on.push` is unknown (known: label, comment)"),
+        ("on: {label: bug}", "p.yaml:4: `on.label`: 'bug' could be anybody's label: begin it with `whimbrel:`"),
+        ("on: {label: 'whimbrel:'}", "p.yaml:4: `on.label`: 'whimbrel:' could be anybody's label"),
+        ("flavour: sweet", "p.yaml:4: `flavour` is unknown (known: name, description, on, select, paths,"),
         ("select: {fork: true}", "p.yaml:4: `select.fork` is unknown: did you mean `forks`?"),
         ("select: {archived: maybe}", "p.yaml:4: `select.archived` is 'maybe'; it must be true or false"),
         ("paths: '**'", "p.yaml:4: `paths` is '**'; it must be a list"),
@@ -165,7 +168,9 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("host: github", "`host`: 'github' is not offered yet: a host is `local:FOLDER`"),
+        ("host: gitlab", "`host`: 'gitlab' is not offered yet: a host is `local:FOLDER`, `github` or `github:https://SERVER`"),
+        ("host: github:http://ghe.example.com", "`host`: 'http://ghe.example.com' is no server's URL: it is https://NAME"),
+        ("host: github:https://me:secret@ghe.example.com", "is no server's URL"),
         ("host: 'local:'", "`host`: 'local:' is not offered yet"),
         ("org: ../acme", "`org`: '../acme' is no org"),
         ("timezone: Mars/Olympus", "`timezone`: 'Mars/Olympus' is no time zone"),
@@ -263,6 +268,18 @@ def test_the_revision_changes_with_what_the_policy_reaches_and_with_nothing_else
     assert revision(policy, templates(a=b"{% include 'b.j2' %} ", b=b"1", other=b"1")) != before
     renamed = parse_campaign(SMALL.replace("Tidy up", "Tidy"), "c")
     assert revision(renamed, templates(a=b"{% include 'b.j2' %}", b=b"1", other=b"1")) != before
+
+
+def test_on_is_a_key_and_no_boolean() -> None:
+    said = parse_campaign(f"{SMALL}on: {{label: 'whimbrel:tidy', comment: true}}\n", "p.yaml").on
+    assert (said.label, said.comment) == ("whimbrel:tidy", True)
+    silent = parse_campaign(SMALL, "p.yaml").on
+    assert (silent.label, silent.comment) == (None, False)
+
+
+def test_what_starts_a_policy_is_no_part_of_its_revision() -> None:
+    spoken = parse_campaign(f"{SMALL}on: {{comment: true}}\n", "p.yaml")
+    assert revision(spoken, templates(a=b"1")) == revision(parse_campaign(SMALL, "p.yaml"), templates(a=b"1"))
 
 
 def test_an_include_with_a_computed_name_may_reach_every_template() -> None:

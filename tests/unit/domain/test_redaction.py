@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
 
-from bot.domain.redaction import REDACTED, one_line, redact, redact_data
+from bot.domain.redaction import REDACTED, escaped, one_line, redact, redact_data
 
 JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxMjM0In0." + "s-_" * 150
 
@@ -16,6 +17,8 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiIxMjM0In0." + "s-_" * 150
         "sk-ant-api03-" + "aB-_9" * 40,
         "ghp_" + "a1" * 18,
         "ghs_123456_" + JWT,
+        JWT,
+        base64.b64encode(f"x-access-token:ghs_123456_{JWT}".encode()).decode(),
         "gho_short",
         "github_pat_11ABCDE_" + "z" * 60,
         "glpat-abcDEF_-123.01.0w1x2y3z",
@@ -90,3 +93,11 @@ def test_redaction_is_linear_in_hostile_text() -> None:
 )
 def test_one_line_is_safe_to_print(text: str, line: str) -> None:
     assert one_line(text) == line
+
+
+@pytest.mark.parametrize("text", ["plain", "größe 漢字 🙂", "\x1b[2J", "\x9b2J\x7f", "\u202eevil\U000e0041", "\\x9b"])
+def test_escaped_json_says_the_same_and_does_nothing_to_a_terminal(text: str) -> None:
+    made = escaped(json.dumps([text], ensure_ascii=False))
+    assert json.loads(made) == [text]
+    assert all(char.isprintable() for char in made)
+    assert escaped('["größe 漢字 🙂"]') == '["größe 漢字 🙂"]'

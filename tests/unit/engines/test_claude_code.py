@@ -15,10 +15,10 @@ import pytest
 from bot.domain.money import ZERO, MicroUsd
 from bot.domain.policies import ClaudeStep, Limits
 from bot.domain.usage import Usage
-from bot.engines.claude_code import ClaudeEngine, follow_template
+from bot.engines.claude_code import ClaudeEngine
 from bot.errors import AgentFailed, LimitReached, PolicyError, QuotaRefused
 from bot.ports import GatewayHandle, SandboxCommand, SandboxEnd, SandboxResult, StepContext, Workspace
-from bot.rendering import Renderer
+from bot.rendering import Renderer, follow_template
 
 DONE = {"type": "result", "subtype": "success", "is_error": False, "num_turns": 2, "result": "Moved."}
 REFUSAL = QuotaRefused("$1.90 of $2.00 are spent", scope="attempt")
@@ -43,6 +43,7 @@ class PlayingSandbox:
     before_line: Callable[[], None] = lambda: None
     commands: list[SandboxCommand] = field(default_factory=list)
     played: int = 0
+    user: int | None = None
 
     def run(
         self,
@@ -77,6 +78,7 @@ class Scene:
     models: list[frozenset[str]] = field(default_factory=list)
     caps: list[int] = field(default_factory=list)
     is_cancelled: bool = False
+    words: str = ""
 
     def __post_init__(self) -> None:
         (self.folder / "work").mkdir()
@@ -124,6 +126,7 @@ class Scene:
             rendered=lambda path, content: None,
             output=self.outputs.__setitem__,
             cancelled=lambda: self.is_cancelled,
+            words=self.words,
         )
 
     @property
@@ -148,6 +151,16 @@ def test_the_prompt_is_the_template_the_files_and_the_file_to_make(scene: Scene)
     assert prompt.startswith("Move acme.\n\nLook at these files first:\n- setup.py\n- docs/a.md\n\n")
     assert "\n\nMake sure that the file `pyproject.toml` exists" in prompt
     assert '```\n[project]\nname = "acme"\n```\n' in prompt
+
+
+def test_what_a_person_said_comes_last_and_is_no_template(scene: Scene) -> None:
+    scene.words = "keep ``` and {{ name }}"
+    scene.apply(prompt="Look at {{ name }}, please.")
+    prompt = scene.command.stdin.decode()
+    assert prompt.startswith(
+        "Look at acme, please.\n\nAn earlier attempt at this was reviewed. A person who may direct this work asks"
+    )
+    assert prompt.endswith("\n\n````\nkeep ``` and {{ name }}\n````\n")
 
 
 def test_an_inline_prompt_sees_the_variables_too(scene: Scene) -> None:

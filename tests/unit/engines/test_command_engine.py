@@ -23,6 +23,7 @@ class EndingSandbox:
 
     result: SandboxResult = DONE
     commands: list[SandboxCommand] = field(default_factory=list)
+    user: int | None = None
 
     def run(
         self,

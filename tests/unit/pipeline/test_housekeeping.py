@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
 from bot.pipeline.housekeeping import discard_leftovers
-from bot.pipeline.workspaces import workspace
+from bot.pipeline.workspaces import discard, workspace
 from bot.tracking.leases import reclaim_expired
+from tests.fakes.nobody import as_nobody
 from tests.fakes.world import World
 from tests.unit.pipeline.test_lease import begin
 
@@ -33,7 +36,7 @@ def test_a_workspace_is_fresh_and_goes_whatever_was_made_of_it(tmp_path: Path) -
     (root / "tree" / "old").touch()
 
     def spoil() -> None:
-        with workspace(root) as place:
+        with workspace(root, None) as place:
             assert list(place.tree.iterdir()) == list(place.home.iterdir()) == list(place.scratch.iterdir()) == []
             (place.tree / "link").symlink_to(outside)
             (place.tree / "closed").mkdir()
@@ -45,3 +48,31 @@ def test_a_workspace_is_fresh_and_goes_whatever_was_made_of_it(tmp_path: Path) -
         spoil()
     assert not root.exists()
     assert outside.is_dir()
+
+
+def test_a_bottomless_folder_goes_too(tmp_path: Path) -> None:
+    """Deeper than Python recurses, and than any path is long."""
+    root = tmp_path / "root"
+    root.mkdir()
+    descriptor = os.open(root, os.O_RDONLY)
+    for _ in range(3000):
+        os.mkdir("d" * 30, dir_fd=descriptor)
+        below = os.open("d" * 30, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    discard(root)
+    assert not root.exists()
+
+
+def test_folders_that_were_closed_one_in_the_other_go_too() -> None:
+    with tempfile.TemporaryDirectory() as parent:
+        Path(parent).chmod(0o777)
+        root = Path(parent) / "root"
+        with as_nobody():
+            (root / "a" / "b" / "c").mkdir(parents=True)
+            (root / "a" / "b" / "c" / "file").touch()
+            for folder in (root / "a" / "b" / "c", root / "a" / "b", root / "a", root):
+                folder.chmod(0)
+            discard(root)
+        assert not root.exists()

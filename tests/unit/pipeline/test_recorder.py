@@ -32,6 +32,20 @@ def test_what_is_kept_is_redacted(world: World) -> None:
     assert [Path(each.file).name for each in (first, second)] == ["1-transcript", "1-transcript-2"]
 
 
+def test_what_is_told_beside_the_words_is_redacted_however_deep_it_lies(world: World) -> None:
+    run = begin(world)
+    denials = [{"Bash": [f"curl -H {TOKEN}", 3]}, {TOKEN: None}]
+    Recorder(world.services, run).emit("denied", denials=denials, summary=f"with {TOKEN}", turns=2, exact=True)
+    with world.database.reading() as tx:
+        [entry] = records.entries_of_run(tx, run.id)
+    assert entry.data == {
+        "denials": [{"Bash": ["curl -H [redacted]", 3]}, {"[redacted]": None}],
+        "summary": "with [redacted]",
+        "turns": 2,
+        "exact": True,
+    }
+
+
 def test_a_stage_is_entered_by_who_has_the_run_alone(world: World) -> None:
     run = begin(world)
     recorder = Recorder(world.services, run)

@@ -15,7 +15,7 @@ COMMAND = SandboxCommand(["true"], Path("/place/workspace"), Path("/place/home")
 
 
 def words(command: SandboxCommand = COMMAND, bwrap: Bwrap = NEW) -> str:
-    return " ".join(options(command, bwrap, passwd=10, group=11, empty=12, seccomp=13, status=14))
+    return " ".join(options(command, bwrap, seen=Path.absolute, passwd=10, group=11, empty=12, seccomp=13, status=14))
 
 
 def fake_bwrap(path: Path, usage: str) -> Path:

@@ -39,7 +39,7 @@ def test_a_hole_costs_nothing_and_an_empty_file_something(tmp_path: Path) -> Non
     assert before < 50 * KB
     for name in range(100):
         (tmp_path / f"{name}").touch()
-    assert use(tmp_path).total() >= before + 100 * 512
+    assert use(tmp_path).total() >= before + 100 * 4 * KB
 
 
 def test_a_removed_file_counts_as_long_as_it_is_held_open(tmp_path: Path) -> None:
@@ -47,6 +47,22 @@ def test_a_removed_file_counts_as_long_as_it_is_held_open(tmp_path: Path) -> Non
         Path(held.name).unlink()
         assert use(tmp_path, pids=(os.getpid(),)).total() >= 300 * KB
     assert use(tmp_path, pids=(os.getpid(),)).total() < 50 * KB
+
+
+def test_what_lies_deeper_than_a_path_leads_is_told(tmp_path: Path) -> None:
+    disk = use(tmp_path)
+    make(tmp_path / "d" / "file", 1)
+    disk.total()
+    assert not disk.bottomless
+    descriptor = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(20):  # by descriptors: no path is that long
+        os.mkdir("d" * 250, dir_fd=descriptor)
+        below = os.open("d" * 250, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    disk.total()
+    assert disk.bottomless
 
 
 def test_steps_come_to_the_total(tmp_path: Path) -> None:

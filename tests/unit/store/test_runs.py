@@ -131,6 +131,14 @@ class TestDispatch:
         queue.publish("acme", "r4")
         assert [item.run_id for item in queue.dispatch()] == [f"{campaign}-4"]
 
+    def test_a_report_needs_no_place_under_the_ceilings(self, queue: Queue) -> None:
+        held = queue.campaign("acme", 3, open_ceiling=1, hourly_ceiling=1, concurrent=3)
+        queue.publish("acme", "r9", policy="another")
+        queue.clock.advance(1)
+        scan = queue.campaign("acme", 4, policy="scan", open_ceiling=1, hourly_ceiling=1, concurrent=3, output={"report": "r"})
+        assert [item.run_id for item in queue.dispatch()] == [f"{scan}-{number}" for number in (1, 2, 3)]
+        assert queue.states(held) == ["pending"] * 3
+
     def test_ceilings_of_one_org_are_not_anothers(self, queue: Queue) -> None:
         queue.campaign("full", 2, open_ceiling=1)
         queue.publish("full", "r9", policy="another")

@@ -1,0 +1,151 @@
+"""GitHub and GitHub Enterprise Server as a host: what the ports ask, in terms of its API. SDK objects stay inside."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+
+from github import Auth
+
+from bot.domain.changesets import Changeset
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction
+from bot.domain.repositories import Remote, Repository
+from bot.errors import NotFound
+from bot.hosts import github_commits, github_conversation, github_pull_requests, github_reading
+from bot.hosts.github_app import (
+    CHECK,
+    DISCUSS,
+    FETCH,
+    MERGE,
+    PUSH,
+    PUSH_WORKFLOWS,
+    Access,
+    AppAccess,
+    Permissions,
+    TokenAccess,
+)
+from bot.hosts.github_credentials import GitHubApp, Token
+from bot.hosts.github_transport import Client, Endpoints, Governor, Transport
+from bot.ports import HostCommit
+
+WORKFLOWS = ".github/workflows/"
+
+
+class GitHubHost:
+    """One org of an instance, to be kept as long as there is work on it: it holds connections, tokens and known answers.
+
+    What is read is asked with a token for all repositories that the bot sees; each change with one for that repository and that
+    purpose alone.
+    """
+
+    def __init__(self, access: Access, transport: Transport):
+        self._access, self._transport = access, transport
+
+    def repositories(self, org: str) -> Iterator[Repository]:
+        """Ordered by name, without regard to case; those alone that an owner has chosen, where that is so."""
+        if self._access.is_selected():
+            return github_reading.chosen_repositories(self._looking(), org)
+        return github_reading.all_repositories(self._looking(), org)
+
+    def read_files(self, repository: Repository, paths: Iterable[str]) -> Mapping[str, bytes]:
+        found = self.read_many([repository], paths)
+        if repository.name not in found:
+            raise NotFound(f"there is no repository {repository.full_name}, or the bot may not see it")
+        return found[repository.name]
+
+    def read_many(self, repositories: Sequence[Repository], paths: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:
+        return github_reading.read_many(self._looking(), repositories, list(paths))
+
+    def list_paths(self, repository: Repository) -> Sequence[str]:
+        return github_reading.list_paths(self._looking(), repository)
+
+    def remote(self, repository: Repository, *, pushing: Sequence[str] = ()) -> Remote:
+        """The token is in a header that git sends to this instance only; it follows no redirect to another."""
+        token = self._access.repository_token(repository, _to_push(pushing) if pushing else FETCH)
+        web = self._transport.endpoints.web
+        basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+        settings = {f"http.{web}/.extraHeader": f"Authorization: Basic {basic}", "http.followRedirects": "false"}
+        environment = {"GIT_CONFIG_COUNT": str(len(settings))}
+        for index, (key, value) in enumerate(settings.items()):
+            environment |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
+        return Remote(f"{web}/{repository.full_name}.git", environment)
+
+    def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
+        return github_pull_requests.of_branch(self._looking(), repository, branch)
+
+    def open_pull_request(self, repository: Repository, *, branch: str, base: str, text: PullRequestText) -> PullRequest:
+        """Raises HostError where there is nothing to review, or the repository is archived."""
+        client = self._changing(repository, MERGE if text.auto_merge else DISCUSS)
+        return github_pull_requests.ensure(client, repository, branch=branch, base=base, text=text)
+
+    def update_pull_request(self, repository: Repository, number: int, text: PullRequestText) -> PullRequest:
+        client = self._changing(repository, MERGE if text.auto_merge else DISCUSS)
+        return github_pull_requests.update(client, repository, number, text)
+
+    def close_pull_request(self, repository: Repository, number: int) -> None:
+        github_pull_requests.close(self._changing(repository), repository, number)
+
+    def comment(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
+        client = self._changing(repository)
+        github_conversation.comment(client, repository, number, body, marker=marker, own_login=self.own_login)
+
+    def tell(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
+        client = self._changing(repository)
+        github_conversation.tell(client, repository, number, body, marker=marker, own_login=self.own_login)
+
+    def react(self, repository: Repository, comment: CommentRef, reaction: Reaction) -> None:
+        github_conversation.react(self._changing(repository), repository, comment, reaction)
+
+    def report_check(self, repository: Repository, commit: str, report: CheckReport) -> None:
+        client, app_id = self._changing(repository, CHECK), self._access.app_id
+        if app_id is None:
+            github_conversation.report_status(client, repository, commit, report)
+        else:
+            github_conversation.report_check(client, repository, commit, report, app_id=app_id)
+
+    @property
+    def own_login(self) -> str:
+        return self._access.own_login
+
+    def permission(self, org: str, user: str) -> str:
+        return github_conversation.permission(self._looking(), org, user)
+
+    def permission_on(self, repository: Repository, user: str) -> str:
+        return github_conversation.permission_on(self._looking(), repository, user)
+
+    def why_not(self, changeset: Changeset) -> str:
+        return github_commits.why_not(changeset)
+
+    def commit(
+        self, repository: Repository, changeset: Changeset, *, branch: str, message: str
+    ) -> AbstractContextManager[HostCommit]:
+        client = self._changing(repository, _to_push(changeset.paths))
+        return github_commits.staged(client, repository, changeset, branch=branch, message=message)
+
+    def _looking(self) -> Client:
+        return self._transport.client(Auth.Token(self._access.org_token()))
+
+    def _changing(self, repository: Repository, permissions: Permissions = DISCUSS) -> Client:
+        return self._transport.client(Auth.Token(self._access.repository_token(repository, permissions)))
+
+
+def github_host(
+    url: str,
+    credential: GitHubApp | Token,
+    org: str,
+    *,
+    governor: Governor | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> GitHubHost:
+    """The host of one org of the instance at `url`. Raises ConfigurationError for an App's key that cannot be used."""
+    transport = Transport(Endpoints(url), governor)
+    if isinstance(credential, Token):
+        return GitHubHost(TokenAccess(credential, transport), transport)
+    return GitHubHost(AppAccess(credential, transport, org, now), transport)
+
+
+def _to_push(paths: Iterable[str]) -> Permissions:
+    """GitHub lets nobody push a workflow who may not say so; who pushes none needs no such power."""
+    return PUSH_WORKFLOWS if any(path.startswith(WORKFLOWS) for path in paths) else PUSH

@@ -1,0 +1,212 @@
+"""The GraphQL documents, and the values that their answers become."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bot.domain.pull_requests import Comment, PullRequest, PullRequestState, PullRequestText, Review
+from bot.domain.repositories import Repository
+from bot.hosts.github_transport import Client
+
+Node = Mapping[str, Any]
+
+_FACTS = """
+fragment facts on Repository {
+  name url description visibility diskUsage isArchived isFork isTemplate isDisabled isLocked lockReason
+  defaultBranchRef { name target { oid } }
+  languages(first: 30, orderBy: {field: SIZE, direction: DESC}) { nodes { name } }
+  repositoryTopics(first: 30) { nodes { topic { name } } }
+}
+"""
+REPOSITORIES = f"""query Repositories($org: String!, $after: String) {{
+  organization(login: $org) {{
+    repositories(first: 100, after: $after, orderBy: {{field: NAME, direction: ASC}}) {{
+      pageInfo {{ hasNextPage endCursor }}
+      nodes {{ ...facts }}
+    }}
+  }}
+}}
+{_FACTS}"""
+CHOSEN = f"""query Chosen($ids: [ID!]!) {{
+  nodes(ids: $ids) {{ ... on Repository {{ ...facts }} }}
+}}
+{_FACTS}"""
+
+_PULL_REQUEST = """
+fragment pull on PullRequest {
+  id number state isDraft isCrossRepository title body url headRefName headRefOid baseRefName
+  author { __typename login }
+  mergedBy { __typename login }
+  autoMergeRequest { enabledAt }
+  labels(first: 100) { nodes { name } }
+  reviewRequests(first: 100) {
+    nodes { requestedReviewer { __typename ... on User { login } ... on Bot { login } ... on Team { combinedSlug } } }
+  }
+  timelineItems(last: 1, itemTypes: [CLOSED_EVENT]) { nodes { ... on ClosedEvent { actor { __typename login } } } }
+  comments(last: 100) { nodes { author { __typename login } body createdAt } }
+  reviews(last: 100) { nodes { author { __typename login } state body submittedAt } }
+}
+"""
+PULL_REQUESTS = f"""query PullRequests($owner: String!, $name: String!, $branch: String!, $after: String) {{
+  repository(owner: $owner, name: $name) {{
+    nameWithOwner
+    pullRequests(headRefName: $branch, first: 20, after: $after, orderBy: {{field: CREATED_AT, direction: ASC}}) {{
+      pageInfo {{ hasNextPage endCursor }}
+      nodes {{ ...pull }}
+    }}
+  }}
+}}
+{_PULL_REQUEST}"""
+PULL_REQUEST = f"""query PullRequest($owner: String!, $name: String!, $number: Int!) {{
+  repository(owner: $owner, name: $name) {{
+    nameWithOwner
+    viewerDefaultMergeMethod
+    pullRequest(number: $number) {{ ...pull }}
+  }}
+}}
+{_PULL_REQUEST}"""
+
+COMMIT = """mutation Commit($input: CreateCommitOnBranchInput!) {
+  createCommitOnBranch(input: $input) { commit { oid } }
+}"""
+AUTO_MERGE = """mutation AutoMerge($input: EnablePullRequestAutoMergeInput!) {
+  enablePullRequestAutoMerge(input: $input) { pullRequest { number } }
+}"""
+TO_DRAFT = """mutation ToDraft($input: ConvertPullRequestToDraftInput!) {
+  convertPullRequestToDraft(input: $input) { pullRequest { isDraft } }
+}"""
+TO_READY = """mutation ToReady($input: MarkPullRequestReadyForReviewInput!) {
+  markPullRequestReadyForReview(input: $input) { pullRequest { isDraft } }
+}"""
+
+_STATES = {"OPEN": PullRequestState.OPEN, "MERGED": PullRequestState.MERGED, "CLOSED": PullRequestState.CLOSED}
+_VERDICTS = {"APPROVED": "approved", "CHANGES_REQUESTED": "changes_requested"}
+_REGULAR = 0o170000, 0o100000
+
+
+def pages(client: Client, document: str, variables: Mapping[str, Any], root: str, connection: str) -> Iterator[Node]:
+    """Each page's root object, with the page in its `connection`."""
+    after: str | None = None
+    while True:
+        found: Node = client.graphql(document, {**variables, "after": after})[root]
+        yield found
+        info = found[connection]["pageInfo"]
+        if not info["hasNextPage"]:
+            return
+        after = info["endCursor"]
+
+
+def repository_value(org: str, node: Node) -> Repository:
+    branch = node["defaultBranchRef"] or {}
+    head = branch["target"]["oid"] if branch else None
+    unusable = _unusable(node)
+    return Repository(
+        org=org,
+        name=node["name"],
+        default_branch=branch.get("name", ""),
+        head=None if unusable else head,
+        archived=node["isArchived"],
+        fork=node["isFork"],
+        template=node["isTemplate"],
+        visibility=node["visibility"].lower(),
+        size_kb=node["diskUsage"] or 0,
+        languages=frozenset(each["name"].lower() for each in _nodes(node["languages"])),
+        topics=frozenset(each["topic"]["name"] for each in _nodes(node["repositoryTopics"])),
+        description=node["description"] or "",
+        url=node["url"],
+        unusable=unusable,
+    )
+
+
+def pull_request_value(node: Node) -> PullRequest:
+    state = _STATES[node["state"]]
+    return PullRequest(
+        number=node["number"],
+        state=state,
+        branch=node["headRefName"],
+        base=node["baseRefName"],
+        head=node["headRefOid"],
+        text=PullRequestText(
+            title=node["title"],
+            body=node["body"],
+            labels=tuple(label["name"] for label in _nodes(node["labels"])),
+            reviewers=tuple(filter(None, (_reviewer(each["requestedReviewer"]) for each in _nodes(node["reviewRequests"])))),
+            draft=node["isDraft"],
+            auto_merge=node["autoMergeRequest"] is not None,
+        ),
+        url=node["url"],
+        closed_by=_closed_by(node, state),
+        comments=tuple(Comment(login(each["author"]), each["body"], each["createdAt"]) for each in _nodes(node["comments"])),
+        reviews=tuple(
+            Review(login(each["author"]), _VERDICTS.get(each["state"], "commented"), each["body"], each["submittedAt"] or "")
+            for each in _nodes(node["reviews"])
+        ),
+    )
+
+
+def login(actor: Node | None) -> str:
+    """As REST writes it: an App's bot has `[bot]` behind its slug. Whose account is deleted is `ghost`."""
+    if actor is None:
+        return "ghost"
+    name: str = actor["login"]
+    return f"{name}[bot]" if actor["__typename"] == "Bot" and not name.endswith("[bot]") else name
+
+
+def files_document(repositories: int, paths: int) -> str:
+    """Reads up to `paths` files of `repositories` at once; variables are owner, n0..., p0...; answers are r0: f0... ."""
+    names = "".join(f", $n{index}: String!" for index in range(repositories))
+    wanted = "".join(f", $p{index}: String!" for index in range(paths))
+    entries = " ".join(f"f{index}: file(path: $p{index}) {{ ...entry }}" for index in range(paths))
+    asked = "\n".join(f"  r{index}: repository(owner: $owner, name: $n{index}) {{ ...tree }}" for index in range(repositories))
+    return f"""query Files($owner: String!{names}{wanted}) {{
+{asked}
+}}
+fragment tree on Repository {{ nameWithOwner defaultBranchRef {{ target {{ ... on Commit {{ {entries} }} }} }} }}
+fragment entry on TreeEntry {{ mode object {{ ... on Blob {{ oid text isTruncated }} }} }}"""
+
+
+def blobs(tree: Node, paths: int) -> Iterator[tuple[int, str, bytes | None]]:
+    """(index of the path, blob id, content) for each regular file; None for a content that GraphQL cannot give as it is."""
+    entries = (tree["defaultBranchRef"] or {}).get("target") or {}
+    mask, regular = _REGULAR
+    for index in range(paths):
+        entry = entries.get(f"f{index}")
+        if entry is not None and entry["mode"] & mask == regular:
+            blob = entry["object"]
+            yield index, blob["oid"], _exact(blob)
+
+
+def _exact(blob: Node) -> bytes | None:
+    """GraphQL gives text: what is truncated, binary or written in another encoding has another hash."""
+    if blob["text"] is None or blob["isTruncated"]:
+        return None
+    content: bytes = blob["text"].encode()
+    named = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+    return content if named == blob["oid"] else None
+
+
+def _unusable(node: Node) -> str:
+    if node["isDisabled"]:
+        return "GitHub has disabled it"
+    if node["isLocked"]:
+        return f"GitHub has locked it: {str(node['lockReason'] or 'for an unknown reason').lower().replace('_', ' ')}"
+    return ""
+
+
+def _closed_by(node: Node, state: PullRequestState) -> str:
+    if state is PullRequestState.MERGED:
+        return login(node["mergedBy"])
+    events = _nodes(node["timelineItems"])
+    return login(events[-1]["actor"]) if state is PullRequestState.CLOSED and events else ""
+
+
+def _reviewer(found: Node | None) -> str:
+    if found is None:
+        return ""
+    return str(found.get("combinedSlug") or found.get("login") or "")
+
+
+def _nodes(connection: Node | None) -> list[Node]:
+    return [node for node in (connection or {}).get("nodes") or () if node is not None]

@@ -1,0 +1,220 @@
+"""Pull requests on GitHub: opened once, dressed with labels, reviewers and auto-merge, and kept up to date."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from github.PullRequest import PullRequest as SdkPullRequest
+from github.Repository import Repository as SdkRepository
+
+from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
+from bot.domain.repositories import Repository
+from bot.errors import HostError, HostUnavailable, NotFound
+from bot.hosts.github_errors import Refused
+from bot.hosts.github_graphql import (
+    AUTO_MERGE,
+    PULL_REQUEST,
+    PULL_REQUESTS,
+    TO_DRAFT,
+    TO_READY,
+    Node,
+    pages,
+    pull_request_value,
+)
+from bot.hosts.github_transport import Client, renamed, rest_path
+
+LABEL_COLOR = "1f6feb"
+
+log = logging.getLogger(__name__)
+
+
+def of_branch(client: Client, repository: Repository, branch: str) -> list[PullRequest]:
+    """Every one from a branch of this very repository, oldest first; those of forks, where anybody names branches, are not."""
+    rest_path(repository)
+    variables = {"owner": repository.org, "name": repository.name, "branch": branch}
+    found = []
+    for page in pages(client, PULL_REQUESTS, variables, "repository", "pullRequests"):
+        _require_name(repository, page)
+        nodes = [node for node in page["pullRequests"]["nodes"] if node is not None]
+        found += [pull_request_value(node) for node in nodes if not node["isCrossRepository"]]
+    return found
+
+
+def ensure(client: Client, repository: Repository, *, branch: str, base: str, text: PullRequestText) -> PullRequest:
+    """The open one from `branch` to `base`, as it is, or a new one.
+
+    An answer that was lost is looked for before it counts as a failure: the pull request may be there.
+    """
+    _require_writable(repository)
+    known = _open_one(client, repository, branch, base)
+    if known is not None:
+        return known
+    try:
+        made = _create(client, repository, branch, base, text)
+    except HostUnavailable:
+        lost = _open_one(client, repository, branch, base)
+        if lost is None:
+            raise
+        made = lost
+    except Refused as error:
+        if "already exists" not in str(error):
+            raise _why_refused(error, repository, branch, base) from error
+        other = _open_one(client, repository, branch, base)
+        if other is None:
+            raise HostUnavailable(
+                f"{repository.full_name}: {branch} has an open pull request that is not listed yet"
+            ) from error
+        return other
+    return _dress(client, repository, made, text)
+
+
+def update(client: Client, repository: Repository, number: int, text: PullRequestText) -> PullRequest:
+    """Make it say `text`. Labels and reviewers are added; those that people gave it stay."""
+    node = _read(client, repository, number)["pullRequest"]
+    known = pull_request_value(node)
+    _require_writable(repository)
+    if (known.text.title, known.text.body) != (text.title, text.body):
+        _sdk(client, repository).get_pull(number).edit(title=text.title, body=text.body)
+    if known.text.draft != text.draft:
+        client.graphql(TO_DRAFT if text.draft else TO_READY, {"input": {"pullRequestId": node["id"]}})
+    said = replace(known.text, title=text.title, body=text.body, draft=text.draft)
+    return _dress(client, repository, replace(known, text=said), text)
+
+
+def close(client: Client, repository: Repository, number: int) -> None:
+    _sdk(client, repository).get_pull(number).edit(state="closed")
+
+
+def _open_one(client: Client, repository: Repository, branch: str, base: str) -> PullRequest | None:
+    found = of_branch(client, repository, branch)
+    return next((each for each in found if each.state is PullRequestState.OPEN and each.base == base), None)
+
+
+def _create(client: Client, repository: Repository, branch: str, base: str, text: PullRequestText) -> PullRequest:
+    """Only the pull request itself: it takes several requests to dress it."""
+    try:
+        made = _sdk(client, repository).create_pull(
+            base=base, head=branch, title=text.title, body=text.body, draft=text.draft, maintainer_can_modify=False
+        )
+    except Refused as error:
+        if not text.draft or "draft pull requests are not supported" not in str(error).lower():
+            raise
+        log.warning("%s takes no drafts: its pull request is opened as ready", repository.full_name)
+        return _create(client, repository, branch, base, replace(text, draft=False))
+    return PullRequest(
+        number=made.number,
+        state=PullRequestState.OPEN,
+        branch=branch,
+        base=base,
+        head=made.head.sha,
+        text=PullRequestText(made.title, made.body or "", draft=made.draft),
+        url=made.html_url,
+    )
+
+
+def _dress(client: Client, repository: Repository, known: PullRequest, text: PullRequestText) -> PullRequest:
+    """Ask its reviewers, have it merge by itself, and label it: last, so that labels tell that all of it was done."""
+    asked = _ask(_sdk(client, repository).get_pull(known.number), _missing(_logins(text.reviewers), _busy(known)))
+    merges = known.text.auto_merge or (text.auto_merge and _enable_auto_merge(client, repository, known.number))
+    labels = _missing(text.labels, known.text.labels)
+    _label(client, repository, known.number, labels)
+    said = replace(
+        known.text,
+        labels=(*known.text.labels, *labels),
+        reviewers=(*known.text.reviewers, *asked),
+        auto_merge=merges,
+    )
+    return replace(known, text=said)
+
+
+def _label(client: Client, repository: Repository, number: int, names: Sequence[str]) -> None:
+    if not names:
+        return
+    there = _sdk(client, repository)
+    issue = there.get_issue(number)
+    try:
+        issue.add_to_labels(*names)
+    except (Refused, NotFound):
+        for name in names:
+            with suppress(Refused):  # it is there already
+                there.create_label(name, LABEL_COLOR)
+        issue.add_to_labels(*names)
+
+
+def _ask(pull: SdkPullRequest, reviewers: Sequence[str]) -> tuple[str, ...]:
+    """Ask them all; where GitHub refuses that, one by one, and leave out whom it refuses (a stranger, the author)."""
+    if not reviewers:
+        return ()
+    teams = [name.partition("/")[2] for name in reviewers if "/" in name]
+    try:
+        pull.create_review_request([name for name in reviewers if "/" not in name], teams)
+    except (Refused, NotFound) as error:
+        if len(reviewers) == 1:
+            log.warning("%s cannot be asked to review %s: %s", reviewers[0], pull.url, error)
+            return ()
+        return tuple(asked for reviewer in reviewers for asked in _ask(pull, [reviewer]))
+    return tuple(reviewers)
+
+
+def _enable_auto_merge(client: Client, repository: Repository, number: int) -> bool:
+    """Where the repository does not allow it, a person merges."""
+    found = _read(client, repository, number)
+    wanted = {"pullRequestId": found["pullRequest"]["id"], "mergeMethod": found["viewerDefaultMergeMethod"]}
+    try:
+        client.graphql(AUTO_MERGE, {"input": wanted})
+    except Refused as error:
+        log.warning("%s#%d does not merge by itself: %s", repository.full_name, number, error)
+        return False
+    return True
+
+
+def _read(client: Client, repository: Repository, number: int) -> Node:
+    rest_path(repository)
+    variables = {"owner": repository.org, "name": repository.name, "number": number}
+    found: Node = client.graphql(PULL_REQUEST, variables)["repository"]
+    _require_name(repository, found)
+    return found
+
+
+def _sdk(client: Client, repository: Repository) -> SdkRepository:
+    """PyGithub's object of that name: nothing is asked of GitHub for it."""
+    return SdkRepository(client, url=rest_path(repository))
+
+
+def _logins(reviewers: Iterable[str]) -> list[str]:
+    """As CODEOWNERS writes them: @user, @org/team; addresses of mails are nobody that GitHub could ask."""
+    names = [reviewer.removeprefix("@") for reviewer in reviewers]
+    return [name for name in names if name and "@" not in name]
+
+
+def _busy(known: PullRequest) -> list[str]:
+    return [*known.text.reviewers, *(review.author for review in known.reviews)]
+
+
+def _missing(wanted: Iterable[str], there: Iterable[str]) -> list[str]:
+    """Without regard to case, as GitHub compares logins and labels; each once."""
+    known = {name.lower() for name in there}
+    return [name for name in dict.fromkeys(wanted) if name.lower() not in known]
+
+
+def _require_name(repository: Repository, node: Node) -> None:
+    """GraphQL follows a rename without a word."""
+    if node["nameWithOwner"].lower() != repository.full_name.lower():
+        raise renamed(repository.full_name, node["nameWithOwner"])
+
+
+def _require_writable(repository: Repository) -> None:
+    if repository.archived:
+        raise HostError(
+            f"{repository.full_name} is archived: it takes no pull requests", mend="leave archived ones out of the selection"
+        )
+
+
+def _why_refused(error: Refused, repository: Repository, branch: str, base: str) -> HostError:
+    for field, name in (("head", branch), ("base", base)):
+        if error.blames(field):
+            return NotFound(f"{repository.full_name} has no branch {name}")
+    return error

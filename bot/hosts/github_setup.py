@@ -1,0 +1,210 @@
+"""The GitHub App itself: what it asks for, how it is made from a manifest, and what it can tell about its own state."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
+
+from github import Auth
+from pydantic import AwareDatetime, BaseModel, TypeAdapter, ValidationError
+
+from bot.domain.policies import server_url
+from bot.errors import HostError, NotFound, UsageError
+from bot.hosts.github_app import Permissions, signing
+from bot.hosts.github_credentials import GitHubApp, Token
+from bot.hosts.github_transport import Endpoints, Transport
+
+LEVELS = ("none", "read", "write", "admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    level: str
+    why: str
+
+
+PERMISSIONS: Mapping[str, Permission] = {
+    "metadata": Permission("read", "to find the repositories, and what a person may do in one"),
+    "contents": Permission("write", "to read files, and to push branches of the bot's own"),
+    "pull_requests": Permission("write", "to open pull requests, and to follow, label and answer them"),
+    "issues": Permission("write", "to make labels, and to answer the comments and labels that start the bot"),
+    "checks": Permission("write", "to show the verdict and the cost on the commit"),
+    "workflows": Permission("write", "to change files in .github/workflows, where a policy does so"),
+    "members": Permission("read", "to hold whoever starts the bot against `may_trigger`"),
+}
+"""What the App asks for, by GitHub's name of the permission."""
+
+EVENTS = (
+    "check_suite",
+    "issue_comment",
+    "issues",
+    "pull_request",
+    "pull_request_review",
+    "pull_request_review_comment",
+    "push",
+    "repository",
+)
+"""What it subscribes to; of its own installation, GitHub tells every App."""
+
+_NAME_LENGTH = 34
+
+
+class AppAnswer(BaseModel):
+    """What GitHub says about an App."""
+
+    id: int
+    slug: str
+    html_url: str
+    permissions: dict[str, str]
+    events: list[str]
+
+    @property
+    def install_url(self) -> str:
+        return f"{self.html_url}/installations/new"
+
+
+class Conversion(AppAnswer):
+    pem: str
+    webhook_secret: str | None
+
+
+class InstallationAnswer(BaseModel):
+    html_url: str
+    permissions: dict[str, str]
+    repository_selection: str
+    suspended_at: AwareDatetime | None = None
+
+
+class Delivery(BaseModel):
+    """One try to deliver a webhook; `status` says in words what became of it, `status_code` is 0 where nothing answered."""
+
+    guid: str
+    event: str
+    delivered_at: AwareDatetime
+    status: str
+    status_code: int
+
+    @property
+    def arrived(self) -> bool:
+        return 200 <= self.status_code < 300
+
+
+class _Hook(BaseModel):
+    url: str | None = None
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+_deliveries = TypeAdapter(list[Delivery])
+
+
+def instance_url(url: str) -> str:
+    """The URL of an instance as policies have it. Raises UsageError for what is none, and for one without TLS."""
+    try:
+        return server_url(url)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def creation_url(url: str, org: str) -> str:
+    """Where a browser posts the manifest to."""
+    return f"{url}/organizations/{quote(org, safe='')}/settings/apps/new"
+
+
+def manifest(url: str, org: str, *, callback: str, webhook_url: str) -> str:
+    """The App's description, in JSON. Without a `webhook_url` it has no webhook, and subscribes to nothing."""
+    name = re.sub(r"[^a-z0-9-]+", "-", f"whimbrel-{org}".lower())[:_NAME_LENGTH].rstrip("-")
+    described: dict[str, Any] = {
+        "name": name,
+        "url": f"{url}/{org}",
+        "description": "Migrates the repositories of an organization, by reviewable pull requests.",
+        "redirect_url": callback,
+        "public": False,
+        "default_permissions": {name: permission.level for name, permission in PERMISSIONS.items()},
+    }
+    if webhook_url:
+        described |= {"hook_attributes": {"url": webhook_url, "active": True}, "default_events": list(EVENTS)}
+    return json.dumps(described)
+
+
+def convert(url: str, code: str) -> GitHubApp:
+    """The App that the browser has just made, with its key; GitHub gives that once. Raises HostError, NotFound."""
+    transport = Transport(Endpoints(url))
+    path = f"{urlsplit(transport.endpoints.api).path}/app-manifests/{quote(code, safe='')}/conversions"
+    headers = {"Accept": "application/vnd.github+json"}
+    try:
+        made = Conversion.model_validate_json(transport.send("POST", path, None, headers).content)
+    except NotFound as error:
+        mend = "begin anew; if GitHub has made an App already, delete it there first"
+        raise NotFound("GitHub does not know this code: it was used, or is over an hour old", mend=mend) from error
+    except ValidationError as error:
+        raise _strange(error) from error
+    secrets = (made.webhook_secret,) if made.webhook_secret else ()
+    return GitHubApp(made.id, made.slug, made.pem, secrets, made.html_url)
+
+
+def missing(granted: Permissions) -> list[str]:
+    """What of PERMISSIONS is not granted, as `contents: write (it has read)`."""
+    lacking = []
+    for name, wanted in PERMISSIONS.items():
+        level = granted.get(name, "none")
+        if LEVELS.index(level) < LEVELS.index(wanted.level):
+            lacking.append(f"{name}: {wanted.level} (it has {level})")
+    return lacking
+
+
+class AppSettings:
+    """An App asks about itself, and changes its webhook. Every method raises HostError, NotFound or HostUnavailable."""
+
+    def __init__(self, url: str, app: GitHubApp):
+        """Raises ConfigurationError for a key that cannot sign."""
+        self._client = Transport(Endpoints(url)).client(signing(app))
+
+    def app(self) -> AppAnswer:
+        return _read(AppAnswer, self._get("/app"))
+
+    def installation(self, org: str) -> InstallationAnswer:
+        """Raises NotFound where it is not installed."""
+        return _read(InstallationAnswer, self._get(f"/orgs/{quote(org, safe='')}/installation"))
+
+    def webhook_url(self) -> str:
+        """Empty where it has none."""
+        try:
+            return _read(_Hook, self._get("/app/hook/config")).url or ""
+        except NotFound:
+            return ""
+
+    def deliveries(self) -> list[Delivery]:
+        """The last ones, 100 at most, newest first."""
+        try:
+            return _deliveries.validate_python(self._get("/app/hook/deliveries?per_page=100"))
+        except ValidationError as error:
+            raise _strange(error) from error
+
+    def sign_with(self, secret: str) -> None:
+        """Let GitHub sign every webhook with this secret from now on."""
+        self._client.requestJsonAndCheck("PATCH", "/app/hook/config", input={"secret": secret})
+
+    def _get(self, path: str) -> Any:
+        return self._client.requestJsonAndCheck("GET", path)[1]
+
+
+def login_of(url: str, token: Token) -> str:
+    """Whose a plain token is. Raises HostError for one that is no good."""
+    client = Transport(Endpoints(url)).client(Auth.Token(token.value))
+    return str(client.requestJsonAndCheck("GET", "/user")[1]["login"])
+
+
+def _read(model: type[_Model], answer: Any) -> _Model:
+    try:
+        return model.model_validate(answer)
+    except ValidationError as error:
+        raise _strange(error) from error
+
+
+def _strange(error: ValidationError) -> HostError:
+    places = ", ".join(".".join(map(str, each["loc"])) for each in error.errors(include_input=False)[:3])
+    return HostError(f"GitHub's answer is not as documented: {places}", mend="is the URL that of a GitHub instance?")

@@ -1,0 +1,96 @@
+"""Tellings: what is to be shown on a host, kept as intents until it is: the comments that follow runs, and check reports.
+
+Each is a row of `effects`, taken by one process at a time. Where that dies of it, another one takes it up when it is due again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Connection, Select, select, update
+
+from bot.store.database import upsert
+from bot.store.effects import BEGUN, DONE
+from bot.store.schema import effects
+
+Kind = Literal["status", "check"]
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """`data` of a status: `repository`, `number`, `runs` (a note by run id), `told` (a digest of what is shown).
+    Of a check: `run`, `fence`, `commit`."""
+
+    org: str
+    key: str
+    data: Mapping[str, Any]
+    due: datetime
+
+
+def follow(tx: Connection, org: str, repository: str, number: int, run_id: str, note: str, now: datetime) -> None:
+    """From now on the bot's one comment on an issue or pull request tells of this run too, until it has ended."""
+    key, fresh = _key("status", repository, str(number)), {"repository": repository, "number": number, "runs": {}, "told": ""}
+    tx.execute(upsert(tx, effects).values(_row(org, key, fresh, now)).on_conflict_do_nothing())
+    before = json.loads(tx.execute(_one(org, key).with_for_update()).one().result)
+    runs = {name: said for name, said in before["runs"].items() if name != run_id} | {run_id: note}
+    tx.execute(update(effects).where(*_is(org, key)).values(_row(org, key, {**before, "runs": runs}, now)))
+
+
+def followed(tx: Connection, org: str, repository: str, number: int) -> list[str]:
+    """The runs that the comment there tells of, the one that was asked for last at the end."""
+    known = tx.execute(_one(org, _key("status", repository, str(number)))).one_or_none()
+    return list(json.loads(known.result)["runs"]) if known else []
+
+
+def intend_check(tx: Connection, org: str, repository: str, commit: str, run_id: str, fence: int, now: datetime) -> None:
+    """What is known of this commit shall be shown beside it, once the run has ended."""
+    row = _row(org, _key("check", repository, run_id, commit), {"run": run_id, "fence": fence, "commit": commit}, now)
+    again = {name: row[name] for name in ("state", "result", "at")}
+    tx.execute(upsert(tx, effects).values(row).on_conflict_do_update(index_elements=effects.primary_key.columns, set_=again))
+
+
+def waiting(tx: Connection, kind: Kind, orgs: Iterable[str], now: datetime) -> list[Telling]:
+    """What is to be told, the longest due first."""
+    own = effects.c.key.between(f"{kind}:", f"{kind};")
+    found = tx.execute(
+        select(effects)
+        .where(effects.c.org.in_(list(orgs)), own, effects.c.state == BEGUN, effects.c.at <= now)
+        .order_by(effects.c.at)
+    )
+    return [Telling(row.org, row.key, json.loads(row.result), row.at) for row in found]
+
+
+def take(tx: Connection, telling: Telling, until: datetime) -> bool:
+    """Nobody else tells it before `until`; False where somebody else has taken it."""
+    mine = update(effects).where(*_is(telling.org, telling.key), effects.c.at == telling.due)
+    return tx.execute(mine.values(at=until)).rowcount == 1
+
+
+def told(tx: Connection, telling: Telling, now: datetime, *, done: bool, **changes: Any) -> None:
+    """It is shown; `done` when nothing more is to come. What was asked for meanwhile is not lost: it is told next time."""
+    tx.execute(
+        update(effects)
+        .where(*_is(telling.org, telling.key), effects.c.result == json.dumps(dict(telling.data)))
+        .values(result=json.dumps({**telling.data, **changes}), state=DONE if done else BEGUN, at=now)
+    )
+
+
+def _one(org: str, key: str) -> Select[Any]:
+    return select(effects).where(*_is(org, key))
+
+
+def _is(org: str, key: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    return effects.c.org == org, effects.c.key == key
+
+
+def _row(org: str, key: str, data: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    return {"org": org, "key": key, "state": BEGUN, "result": json.dumps(dict(data)), "at": now}
+
+
+def _key(kind: Kind, *parts: str) -> str:
+    return f"{kind}:{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()}"

@@ -1,0 +1,51 @@
+"""What a host tells of the bot's pull requests, their repositories and its installations, taken up at once."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection
+
+from bot.domain.events import InstallationChanged, PullRequestChanged, RepositoryChanged
+from bot.domain.policies import OrgPolicy
+from bot.domain.pull_requests import PullRequestState
+from bot.services import Services
+from bot.store import audit, installations, publications
+from bot.store.publications import Publication
+from bot.tracking.pull_requests import refresh, settle
+
+
+def pull_request_changed(services: Services, org: OrgPolicy, event: PullRequestChanged) -> None:
+    """Ask what became of a pull request, where it is the bot's. Raises HostError."""
+    with services.database.reading() as tx:
+        publication = publications.numbered(tx, org.org, event.repository.name, event.number)
+    if publication is not None and publication.state in ("open", "closed"):
+        refresh(services, services.host(org), publication, event.actor)
+
+
+def repository_changed(services: Services, org: OrgPolicy, event: RepositoryChanged) -> None:
+    """Look after what the bot has open in it: nobody can merge or close a pull request of an archived one. Raises HostError."""
+    match event.what:
+        case "archived":
+            for publication in _known(services, org, event, "open"):
+                settle(services, publication, PullRequestState.CLOSED, event.actor, "the repository was archived")
+        case "unarchived" | "deleted":
+            for publication in _known(services, org, event, "open", "closed"):
+                refresh(services, services.host(org), publication, event.actor)
+        case "created" | "renamed" | "transferred" | "edited":
+            pass  # the next plan sees it
+
+
+def installation_changed(tx: Connection, services: Services, event: InstallationChanged) -> None:
+    """Keep where the bot is installed, with the audit event that says so: unless something newer is known."""
+    if not installations.record(tx, event):
+        return
+    audit.append(
+        tx, services.audit_key, services.clock, org=event.org, actor=event.actor, action=f"installation.{event.what}",
+        subject=f"{event.host}/{event.org}",
+        details={"number": event.number, "permissions": dict(event.permissions), "repositories": event.repositories},
+    )  # fmt: skip
+
+
+def _known(services: Services, org: OrgPolicy, event: RepositoryChanged, *states: str) -> list[Publication]:
+    with services.database.reading() as tx:
+        found = publications.of_repository(tx, org.org, event.repository.name)
+    return [publication for publication in found if publication.state in states]

@@ -1,0 +1,66 @@
+"""Webhooks as GitHub sends them: payloads of the few fields that matter, signed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from bot.hosts import github_credentials
+from bot.hosts.github_credentials import GITHUB, GitHubApp
+from bot.hosts.webhooks import sign_github
+
+SECRET, OLD_SECRET = "a secret of this year", "a secret of last year"
+JSON = "application/json"
+
+Payload = dict[str, Any]
+
+
+def know_secrets(home: Path, *secrets: str) -> None:
+    """Let the home have an App with these webhook secrets."""
+    home.mkdir(parents=True, exist_ok=True)
+    github_credentials.save(home, GITHUB, GitHubApp(1, "whimbrel", "PEM", secrets or (SECRET, OLD_SECRET), GITHUB))
+
+
+def headers(body: bytes, event: str, *, delivery: str | None = None, secret: str = SECRET) -> dict[str, str]:
+    return {
+        "Content-Type": JSON,
+        "X-GitHub-Delivery": delivery or str(uuid4()),
+        "X-GitHub-Event": event,
+        "X-Hub-Signature-256": sign_github(secret, body),
+    }
+
+
+def encode(payload: Mapping[str, Any]) -> bytes:
+    return json.dumps(payload).encode()
+
+
+def user(login: str, kind: str = "User") -> Payload:
+    return {"login": login, "type": kind, "html_url": f"https://local/{login}"}
+
+
+def about(action: str, actor: str = "alice", name: str = "tool", **more: Any) -> Payload:
+    """What `actor` did in the repository acme/`name` of the host `local`."""
+    repository = {"name": name, "owner": user("acme"), "html_url": f"https://local/acme/{name}", "default_branch": "main"}
+    return {"action": action, "repository": repository, "sender": user(actor), **more}
+
+
+def labelled(label: str, number: int = 7, at: str = "2026-01-15T12:00:00Z", actor: str = "alice") -> Payload:
+    return about("labeled", actor, issue={"number": number, "updated_at": at}, label={"name": label})
+
+
+def commented(body: str, comment: int = 1, number: int = 7, actor: str = "alice") -> Payload:
+    issue = {"number": number, "updated_at": "2026-01-15T12:00:00Z"}
+    return about("created", actor, issue=issue, comment={"id": comment, "body": body})
+
+
+def pull_request(action: str, number: int = 1, *, merged: bool = False, **more: Any) -> Payload:
+    changed = {"number": number, "head": {"sha": "a" * 40}, "updated_at": "2026-01-15T12:00:00Z", "merged": merged}
+    return about(action, pull_request=changed, **more)
+
+
+def installation(action: str, org: str = "acme", number: int = 5, at: str = "2026-01-15T12:00:00Z", **more: Any) -> Payload:
+    made = {"id": number, "account": user(org), "permissions": {"contents": "write"}, "updated_at": at}
+    return {"action": action, "installation": made, "sender": user("alice"), **more}

@@ -1,0 +1,127 @@
+"""GitHub's rate limits, on the hub's clock. None of them is in force until it is given a figure."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from dataclasses import dataclass, field
+
+from bot.ports import Clock
+from tests.fakes.github.records import JSON
+from tests.fakes.github.state import Refused
+
+MINUTE, HOUR = 60.0, 3600.0
+SHOWN = 5000
+"""What the headers say is allowed where nothing is in force."""
+
+
+@dataclass
+class Window:
+    """The points of the last `seconds`, as (moment, points)."""
+
+    seconds: float
+    spent: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def wait(self, now: float, points: int, cap: int | None) -> float:
+        """Seconds until there is room; 0 for at once."""
+        while self.spent and self.spent[0][0] <= now - self.seconds:
+            self.spent.popleft()
+        if cap is None or sum(each for _, each in self.spent) + points <= cap:
+            return 0.0
+        return max(self.spent[0][0] + self.seconds - now, 1.0) if self.spent else self.seconds
+
+
+@dataclass
+class Primary:
+    """A fixed hour that begins with its first request."""
+
+    used: int = 0
+    reset: float = 0.0
+
+
+@dataclass
+class Limits:
+    """`content` counts what makes issues, pull requests, comments and reviews. Secondary limits are told by no header."""
+
+    clock: Clock
+    primary_per_hour: int | None = None
+    points_per_minute: int | None = None
+    content_per_minute: int | None = None
+    content_per_hour: int | None = None
+    concurrent: int | None = None
+    refusals: int = 0
+    """How many requests were refused so far."""
+    most_at_once: int = 0
+    contents: list[float] = field(default_factory=list)
+    """The moment (POSIX seconds) of every content-creating request that was let in."""
+    _primary: dict[tuple[str, str], Primary] = field(default_factory=lambda: defaultdict(Primary))
+    _points: dict[str, Window] = field(default_factory=lambda: defaultdict(lambda: Window(MINUTE)))
+    _content_minute: dict[str, Window] = field(default_factory=lambda: defaultdict(lambda: Window(MINUTE)))
+    _content_hour: dict[str, Window] = field(default_factory=lambda: defaultdict(lambda: Window(HOUR)))
+    _at_once: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def enforce(self) -> None:
+        """All of them, as GitHub documents them."""
+        self.primary_per_hour, self.points_per_minute = 5000, 900
+        self.content_per_minute, self.content_per_hour = 80, 500
+        self.concurrent = 100
+
+    def charge(self, who: str, *, write: bool, content: bool, resource: str = "core") -> None:
+        """Count a request, or raise 403 (or 429) with what GitHub says of it. Called under the lock."""
+        now, points = self.clock.now().timestamp(), 5 if write else 1
+        primary = self._current(who, resource, now)
+        if self.primary_per_hour is not None and primary.used >= self.primary_per_hour:
+            self.refusals += 1
+            raise Refused(403, f"API rate limit exceeded for {who}.", headers=self.headers(who, resource))
+        waits = [self._points[who].wait(now, points, self.points_per_minute)]
+        if content:
+            waits.append(self._content_minute[who].wait(now, 1, self.content_per_minute))
+            waits.append(self._content_hour[who].wait(now, 1, self.content_per_hour))
+        if max(waits) > 0:
+            raise self._secondary(max(waits))
+        primary.used += 1
+        self._points[who].spent.append((now, points))
+        if content:
+            self._content_minute[who].spent.append((now, 1))
+            self._content_hour[who].spent.append((now, 1))
+            self.contents.append(now)
+
+    def refund(self, who: str, resource: str = "core") -> None:
+        """A 304 costs nothing of the primary limit."""
+        self._primary[who, resource].used -= 1
+
+    def enter(self, who: str) -> None:
+        """One more at once; raises as `charge` does. Called under the lock."""
+        if self.concurrent is not None and self._at_once[who] >= self.concurrent:
+            raise self._secondary(MINUTE)
+        self._at_once[who] += 1
+        self.most_at_once = max(self.most_at_once, self._at_once[who])
+
+    def leave(self, who: str) -> None:
+        self._at_once[who] -= 1
+
+    def _secondary(self, seconds: float) -> Refused:
+        self.refusals += 1
+        said = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+        return Refused(403, said, headers={"retry-after": str(math.ceil(seconds))})
+
+    def _current(self, who: str, resource: str, now: float) -> Primary:
+        found = self._primary[who, resource]
+        if now >= found.reset:
+            found.used, found.reset = 0, math.floor(now + HOUR)
+        return found
+
+    def headers(self, who: str, resource: str = "core") -> dict[str, str]:
+        """x-ratelimit-*, as they stand on every answer."""
+        told = self.figures(who)[resource]
+        return {f"x-ratelimit-{name}": str(value) for name, value in {**told, "resource": resource}.items()}
+
+    def figures(self, who: str) -> dict[str, JSON]:
+        """What /rate_limit tells, by resource."""
+        now, limit = self.clock.now().timestamp(), self.primary_per_hour or SHOWN
+        found = {name: self._current(who, name, now) for name in ("core", "graphql")}
+        shown = {
+            name: {"limit": limit, "remaining": max(limit - each.used, 0), "reset": int(each.reset), "used": each.used}
+            for name, each in found.items()
+        }
+        return {**shown, "search": {"limit": 30, "remaining": 30, "reset": int(now + MINUTE), "used": 0}}

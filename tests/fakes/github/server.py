@@ -1,0 +1,238 @@
+"""The HTTP server: finds who asks, applies limits and faults, calls the right part, keeps the log."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import struct
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from threading import Thread
+from typing import Any
+
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
+from werkzeug.wrappers import Request, Response
+
+from tests.fakes.github import access, rest
+from tests.fakes.github.access import ANONYMOUS, Actor
+from tests.fakes.github.faults import Fault, Faults
+from tests.fakes.github.git_http import GitHttp
+from tests.fakes.github.graphql import GraphQL
+from tests.fakes.github.guard import Exchange as Guarded
+from tests.fakes.github.limits import Limits
+from tests.fakes.github.rest import Call, Reply, Route
+from tests.fakes.github.state import Refused, State, not_found
+from tests.fakes.github.web import Web
+from tests.fakes.github.webhooks import Webhooks
+
+API, GRAPHQL = "/api/v3", "/api/graphql"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request as the log has it. `token` is what came with it, for tests that look where it went."""
+
+    at: datetime
+    method: str
+    path: str
+    status: int
+    user_agent: str
+    token_kind: str
+    token: str = field(repr=False, default="")
+
+
+class Server:
+    def __init__(
+        self, state: State, webhooks: Webhooks, limits: Limits, faults: Faults, check: Callable[[Guarded], None] | None
+    ):
+        self._state, self._webhooks, self._limits, self._faults = state, webhooks, limits, faults
+        self._check = check
+        self._routes = rest.routes()
+        self._graphql, self._git, self._web = GraphQL(state), GitHttp(state), Web(state, webhooks)
+        self.log: list[Exchange] = []
+        self.errors: list[str] = []
+        """What went wrong in the fake itself."""
+        self._server: BaseWSGIServer = make_server("127.0.0.1", 0, self._wsgi, threaded=True, request_handler=_Handler)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="hub", daemon=True)
+        state.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def _wsgi(self, environ: dict[str, Any], start_response: Any) -> Any:
+        request = Request(environ)
+        request.get_data()
+        fault = self._faults.strike(request.method, request.path)
+        try:
+            response = self._with_fault(request, fault) if fault else self._answer(request)
+        except ConnectionAbortedError:
+            _tear(environ["werkzeug.socket"])
+            raise
+        except Exception:
+            # Only a server's thread hears of it here: the test has to fail.
+            self.errors.append(f"{request.method} {request.path}: {traceback.format_exc()}")
+            raise
+        return response(environ, start_response)
+
+    def _with_fault(self, request: Request, fault: Fault) -> Response:
+        if fault.delay:
+            time.sleep(fault.delay)
+        response = self._answer(request) if fault.after_write or (fault.status is None and not fault.reset) else None
+        if fault.reset:
+            raise ConnectionAbortedError
+        if fault.status is None and response is not None:
+            return response
+        self._note(request, fault.status or 500, ANONYMOUS)
+        body = fault.body if fault.body is not None else {"message": "Server Error"}
+        return Response(json.dumps(body), fault.status, dict(fault.headers), content_type="application/json; charset=utf-8")
+
+    def _note(self, request: Request, status: int, actor: Actor) -> None:
+        token = actor.token.value if actor.token else ""
+        agent = request.headers.get("User-Agent", "")
+        self.log.append(Exchange(self._state.clock.now(), request.method, request.path, status, agent, actor.kind, token))
+
+    def _answer(self, request: Request) -> Response:
+        actor = ANONYMOUS
+        try:
+            if request.path.startswith((f"{API}/", GRAPHQL)):
+                actor = self._identify(request)
+                response = self._api(request, actor)
+            elif ".git/" in request.path:
+                response = self._git.answer(request)
+            else:
+                response = self._web.answer(request)
+        except Refused as refused:
+            response = _json(refused.status, refused.body, refused.headers)
+        self._note(request, response.status_code, actor)
+        return response
+
+    def _identify(self, request: Request) -> Actor:
+        with self._state.lock:
+            return access.identify(self._state, request.headers.get("Authorization", ""))
+
+    def _api(self, request: Request, actor: Actor) -> Response:
+        with self._state.lock:
+            self._limits.enter(actor.key)
+        try:
+            if request.path == GRAPHQL:
+                return self._answer_graphql(request, actor)
+            return self._answer_rest(request, actor)
+        finally:
+            with self._state.lock:
+                self._limits.leave(actor.key)
+
+    def _answer_graphql(self, request: Request, actor: Actor) -> Response:
+        if actor is ANONYMOUS:
+            raise Refused(401, "This endpoint requires you to be authenticated.")
+        asked = request.get_json()
+        mutation = asked["query"].lstrip().startswith("mutation")
+        with self._state.lock:
+            self._limits.charge(actor.key, write=mutation, content=False, resource="graphql")
+            told = self._graphql.run(asked, actor, self._limits)
+            headers = self._limits.headers(actor.key, "graphql")
+        return _json(200, told, headers)
+
+    def _answer_rest(self, request: Request, actor: Actor) -> Response:
+        path = request.path.removeprefix(API)
+        with self._state.lock:
+            if moved := self._moved(path):
+                status = 301 if request.method in ("GET", "HEAD") else 307
+                body = {"message": "Moved Permanently", "url": moved, "documentation_url": "https://docs.github.com/rest"}
+                return _json(status, body, {"Location": moved})
+            route, arguments = self._find(request.method, self._named(path))
+            self._limits.charge(actor.key, write=request.method != "GET", content=route.content)
+            response = self._call(request, actor, route, arguments)
+            response = self._conditional(request, actor, response)
+            response.headers.update(self._limits.headers(actor.key))
+        response.headers["X-GitHub-Request-Id"] = f"{len(self.log):08X}"
+        if self._check is not None:
+            self._check(Guarded.of(request, (route.method, route.path), arguments, response))
+        return response
+
+    def _find(self, method: str, path: str) -> tuple[Route, dict[str, Any]]:
+        try:
+            route, arguments = self._routes.bind("hub").match(path, method)
+        except (NotFound, MethodNotAllowed):
+            self.errors.append(f"the fake does not know {method} {path}")
+            raise not_found() from None
+        return route, dict(arguments)
+
+    def _call(self, request: Request, actor: Actor, route: Route, arguments: dict[str, Any]) -> Response:
+        call = Call(
+            self._state, self._webhooks, self._limits, actor, request.method, request.base_url, request.args.to_dict(),
+            request.headers.get("Accept", ""), _body(request),
+        )  # fmt: skip
+        try:
+            reply: Reply = route.call(call, arguments)
+        except Refused as refused:
+            return _json(refused.status, refused.body, refused.headers)
+        if isinstance(reply.body, bytes):
+            return Response(reply.body, reply.status, dict(reply.headers))
+        return _json(reply.status, reply.body, reply.headers)
+
+    def _conditional(self, request: Request, actor: Actor, response: Response) -> Response:
+        if request.method != "GET" or response.status_code != 200:
+            return response
+        tag = f'W/"{hashlib.sha256(response.get_data()).hexdigest()}"'
+        response.headers["ETag"] = tag
+        if request.headers.get("If-None-Match") != tag:
+            return response
+        self._limits.refund(actor.key)
+        return Response(status=304, headers={"ETag": tag})
+
+    def _moved(self, path: str) -> str:
+        """Where a renamed or transferred repository is found now: /repositories/ID and the rest of the path."""
+        parts = path.split("/", 4)
+        if parts[1] != "repos" or len(parts) < 4 or f"{parts[2]}/{parts[3]}".lower() in self._state.by_name:
+            return ""
+        found = self._state.moved(f"{parts[2]}/{parts[3]}")
+        tail = f"/{parts[4]}" if len(parts) > 4 else ""
+        return f"{self._state.api_url}/repositories/{found.id}{tail}" if found else ""
+
+    def _named(self, path: str) -> str:
+        """The path of /repositories/ID/… by the repository's name."""
+        parts = path.split("/", 3)
+        if parts[1] != "repositories" or not parts[2].isdigit():
+            return path
+        found = self._state.repositories.get(int(parts[2]))
+        if found is None:
+            raise not_found()
+        return f"/repos/{found.full_name}" + (f"/{parts[3]}" if len(parts) > 3 else "")
+
+
+def _body(request: Request) -> Any:
+    if not request.get_data():
+        return {} if request.method in ("POST", "PATCH", "PUT") else None
+    try:
+        return json.loads(request.get_data())
+    except ValueError:
+        raise Refused(400, "Problems parsing JSON") from None
+
+
+def _json(status: int, body: Any, headers: Any = None) -> Response:
+    content = b"" if body is None else json.dumps(body).encode()
+    kind = None if body is None else "application/json; charset=utf-8"
+    return Response(content, status, dict(headers or {}), content_type=kind)
+
+
+def _tear(connection: socket.socket) -> None:
+    """Reset the connection: the peer reads ECONNRESET, not an end."""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+class _Handler(WSGIRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log(self, type: str, message: str, *args: Any) -> None:
+        """The hub's own log is enough."""

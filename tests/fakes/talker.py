@@ -1,0 +1,85 @@
+"""People and issues for the local host, which knows neither: what a trigger needs of a host, with state."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+
+from bot.domain.events import Commented, Labelled, RepositoryRef, Reviewed
+from bot.domain.pull_requests import CheckReport, CommentRef, Reaction
+from bot.domain.repositories import Repository
+from bot.hosts.local import AUTHOR, LocalHost
+
+ISSUES_FROM = 100
+"""Numbers from here on are issues'; those below are pull requests of the local host."""
+
+
+class Talker:
+    """`ports.Conversation`. `permissions` are by login, `read` for everybody else; `watch` is told of each call, before and
+    after it, and may raise."""
+
+    def __init__(self, local: LocalHost, org: str = "acme", **permissions: str):
+        self.local, self.org, self.permissions = local, org, permissions
+        self.issues: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+        self.reactions: list[tuple[CommentRef, Reaction]] = []
+        self.edits = 0
+        self.watch: Callable[[str], None] = lambda _: None
+        self._numbers = 0
+
+    @property
+    def own_login(self) -> str:
+        return AUTHOR
+
+    def permission_on(self, repository: Repository, user: str) -> str:
+        self.watch("before permission_on")
+        return self.permissions.get(user, "read")
+
+    def react(self, repository: Repository, comment: CommentRef, reaction: Reaction) -> None:
+        self.watch("before react")
+        if (comment, reaction) not in self.reactions:
+            self.reactions.append((comment, reaction))
+        self.watch("after react")
+
+    def tell(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
+        self.watch("before tell")
+        self.edits += 1
+        if number < ISSUES_FROM:
+            self.local.tell(repository, number, body, marker=marker)
+        else:
+            self.issues[repository.name, number][marker] = body
+        self.watch("after tell")
+
+    def report_check(self, repository: Repository, commit: str, report: CheckReport) -> None:
+        self.watch("before report_check")
+        self.local.report_check(repository, commit, report)
+        self.watch("after report_check")
+
+    def close_pull_request(self, repository: Repository, number: int) -> None:
+        self.watch("before close_pull_request")
+        self.local.close_pull_request(repository, number)
+        self.watch("after close_pull_request")
+
+    def said(self, name: str, number: int) -> list[str]:
+        """The bot's comments there, the oldest first."""
+        if number >= ISSUES_FROM:
+            return list(self.issues[name, number].values())
+        found = self.local.pull_request(Repository(self.org, name, "", None), number)
+        return [comment.body for comment in found.comments if comment.author == AUTHOR]
+
+    def comment(self, name: str, number: int, body: str, *, by: str = "mia", bot: bool = False) -> Commented:
+        """A comment as an event; each is another one."""
+        self._numbers += 1
+        ref = CommentRef(number, self._numbers)
+        return Commented(self._repository(name), number, ref, body, by, bot, on_pull_request=number < ISSUES_FROM)
+
+    def label(self, name: str, number: int, label: str, *, by: str = "mia", removed: bool = False) -> Labelled:
+        self._numbers += 1
+        kind = "pull_request" if number < ISSUES_FROM else "issue"
+        return Labelled(self._repository(name), number, label, by, False, kind, removed, at=f"moment {self._numbers}")
+
+    def review(self, name: str, number: int, body: str, *, by: str = "mia") -> Reviewed:
+        self._numbers += 1
+        return Reviewed(self._repository(name), number, self._numbers, "commented", body, by, actor_is_bot=False)
+
+    def _repository(self, name: str) -> RepositoryRef:
+        return RepositoryRef("local", self.org, name)

@@ -1,0 +1,111 @@
+"""The disk is full in the middle of an attempt: that is said, nothing is half done, and with room again the run goes on."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from tests.fakes.queue_parts import alive, eventually
+from tests.fault.boundaries import BOUNDARIES, held_at
+from tests.fault.disks import SmallDisk, with_small_disk
+from tests.fault.site import REQUESTS_AN_ATTEMPT, Site
+from tests.story.conftest import Project
+
+MEGABYTES = 64
+
+
+@pytest.mark.slow
+def test_under_the_mirrors_at_the_commit(tmp_path: Path) -> None:
+    """It is said why the run waits, and the attempt costs none of those that are allowed."""
+
+    def test(disk: SmallDisk) -> None:
+        with site_in(tmp_path) as site:
+            with held_at(site, BOUNDARIES["collect-commit"], "one"):
+                disk.fill()
+            eventually(lambda: site.run_of("one")["state"] != "running", "it is handed back")
+            run = site.run_of("one")
+            assert (run["state"], run["setbacks"], run["tries"], site.reserved()) == ("pending", 1, 0, 0)
+            assert "No space left on device" in run["reason"]
+            go_on(site, disk)
+            git = ["git", "-C", disk.folder / "acme" / "one.git"]
+            subprocess.run([*git, "fsck", "--full", "--strict"], check=True, capture_output=True)
+
+    with_small_disk(tmp_path / ".whimbrel" / "mirrors", MEGABYTES, test)
+
+
+@pytest.mark.slow
+def test_under_the_ledger_in_the_middle_of_a_request(tmp_path: Path) -> None:
+    """Money fails closed: what it cost cannot be written, so it stays reserved, and no other request leaves."""
+    folder = tmp_path / "ledger"
+
+    def test(disk: SmallDisk) -> None:
+        with site_in(tmp_path / "p", DATABASE_URL=f"sqlite:///{folder}/w.db") as site:
+            with held_at(site, BOUNDARIES["model request"], "one"), no_room_in_the_log(folder / "w.db", disk):
+                in_flight, horse = site.reserved(), site.horse
+                site.model.answers.set()
+                eventually(lambda: not alive(horse.pid), "the attempt has ended")
+                assert (site.model.asked["one"], site.reserved()) == (1, in_flight)
+                assert site.run_of("one")["state"] == "running"
+            go_on(site, disk)
+            assert site.settled_unseen("one") == [(in_flight, in_flight)]
+            assert site.model.asked["one"] == 1 + REQUESTS_AN_ATTEMPT
+
+    with_small_disk(folder, MEGABYTES, test)
+
+
+@pytest.mark.slow
+def test_under_everything(tmp_path: Path) -> None:
+    """Not even Redis can write: workers end, and are started again, until there is room."""
+    folder = tmp_path / "small"
+
+    def test(disk: SmallDisk) -> None:
+        with site_in(tmp_path / "p", WHIMBREL_HOME=str(folder / "home")) as site:
+            with held_at(site, BOUNDARIES["collect-commit"], "one"):
+                horse = site.horse
+                disk.fill()
+            eventually(lambda: not alive(horse.pid), "the attempt has ended")
+            go_on(site, disk)
+
+    with_small_disk(folder, 4 * MEGABYTES, test)
+
+
+@contextmanager
+def site_in(folder: Path, **environment: str) -> Iterator[Site]:
+    """A site, all of which ends in good order in the end."""
+    project = Project(folder, environment)
+    project.begin()
+    project.whimbrel("db", "upgrade")
+    with ExitStack() as stack:
+        site = Site(project, stack)
+        site.tend()
+        yield site
+        site.stop()
+
+
+@contextmanager
+def no_room_in_the_log(database: Path, disk: SmallDisk) -> Iterator[None]:
+    """A full disk on which SQLite cannot append one page, nor write where it has written before.
+
+    The log is empty, and a reader of that state keeps it from being begun anew.
+    """
+    with closing(sqlite3.connect(database, isolation_level=None)) as reader:
+        eventually(lambda: reader.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "the log is empty")
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM runs").fetchone()
+        disk.fill()
+        yield
+
+
+def go_on(site: Site, disk: SmallDisk) -> None:
+    disk.clear()
+    site.finish_campaign()
+    site.require_published("one", attempts=2)
+    site.require_tidy()
+    with site.services.database.reading() as tx:
+        assert tx.execute(text("PRAGMA integrity_check")).scalar_one() == "ok"
