@@ -96,7 +96,9 @@ class Site:
     def web(self) -> Iterator[subprocess.Popen[bytes]]:
         """`whimbrel web`, once it answers."""
         with self.process("web", "--bind", f"127.0.0.1:{self._port}") as process:
-            eventually(self._answers, "whimbrel web answers")
+            eventually(lambda: self._answers() or process.poll() is not None, "whimbrel web answers")
+            if process.poll() is not None:
+                raise RuntimeError(f"whimbrel web has ended: {(self.folder / 'said.log').read_text()[-2000:]}")
             yield process
 
     def post(self, delivery: Delivery) -> int:
@@ -135,7 +137,7 @@ def measure(folder: Path, *, number: int, rate: float, schedulers: int = 2) -> R
     with ExitStack() as running:
         running.enter_context(site.web())
         first = [running.enter_context(site.process("scheduler")) for _ in range(schedulers)]
-        eventually(lambda: (site.settings.home / "redis" / "redis.sock").exists(), "a scheduler has started")
+        eventually((site.settings.home / "redis" / "redis.sock").exists, "a scheduler has started")
         with ThreadPoolExecutor(SENDERS) as pool:
             began = time.monotonic() + 1
             answers = [pool.submit(_send, site, each, began + place / rate) for place, each in enumerate(sent)]

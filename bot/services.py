@@ -28,7 +28,7 @@ class Services:
     `home` is WHIMBREL_HOME. `engines` makes, for one attempt, the engine of each type of step; its requests to a model are
     charged to the given accounts. `claude` makes the one for Claude steps alone: with this meter, and these templates.
     `renderer` reads the templates as they were when the revision was saved. `catalogue` reads the operator's policies and
-    templates as they are now, `replies` renders what the bot answers people; `conversation` is the host that it answers them on.
+    templates as they are now, `replies` renders what the bot answers people, and `conversation` is the host that they are on.
     """
 
     home: Path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,7 +10,7 @@ from bot.domain.policies import CampaignPolicy, OrgPolicy, RepositoryPolicy
 from bot.domain.policy_files import parse_repository
 from bot.domain.pull_requests import PullRequestState
 from bot.domain.repositories import Repository, Target
-from bot.domain.selection import REPOSITORY_POLICY, FileFacts, decide_by_files, decide_by_listing, wanted_files
+from bot.domain.selection import REPOSITORY_POLICY, FileFacts, decide_by_files, decide_by_listing, is_among, wanted_files
 from bot.errors import PolicyError
 from bot.ports import Host, ReadsInBulk
 from bot.store.campaigns import PlanEntry
@@ -46,7 +45,7 @@ def discover(
 
     The cheap reasons to skip come first: nothing is read of a repository that its listing rules out.
     """
-    asked = (each for each in host.repositories(org.org) if not only or _is_among(each, only))
+    asked = (each for each in host.repositories(org.org) if is_among(each.name, only))
     entries = []
     while some := list(islice(asked, READ_AT_ONCE)):
         reasons = {each.name: _by_what_is_known(each, policy, revision, earlier) for each in some}
@@ -74,10 +73,6 @@ def already_rejected(rejection: Rejection | None, head: str) -> str | None:
     if rejection is None or rejection.head != head:
         return None
     return f"rejected before, and nothing has changed since: {rejection.reason} (whimbrel retry {rejection.run_id})"
-
-
-def _is_among(repository: Repository, globs: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(repository.name, glob) for glob in globs)
 
 
 def _target(repository: Repository) -> Target:

@@ -30,7 +30,7 @@ def make_plan(
     With `anew` a repository is a target whatever became of earlier attempts (for a preview).
     """
     host = services.host(org)
-    refresh_publications(services, host, org.org, policy.name)
+    refresh_publications(services, host, org.org, policy.name, only)
     earlier = NOTHING if anew else _earlier(services, org.org, policy.name, revision)
     entries = discover(host, org, policy, revision=revision, only=only, earlier=earlier, seen=seen)
     with services.database.transaction() as tx:

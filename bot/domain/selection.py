@@ -33,6 +33,11 @@ class FileFacts:
     paths: tuple[str, ...] = ()
 
 
+def is_among(name: str, globs: Sequence[str]) -> bool:
+    """Does the repository's name match one of the globs? Any does, where there are none."""
+    return not globs or any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
 def decide_by_listing(repository: Repository, policy: CampaignPolicy) -> str | None:
     """By what the host's listing says of the repository."""
     select = policy.select

@@ -23,8 +23,8 @@ Kind = Literal["status", "check"]
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """`data` of a status: `repository`, `number`, `runs` (a note by run id), `told` (a digest of what is shown).
-    Of a check: `run`, `fence`, `commit`."""
+    """`data` of a status: `repository`, `number`, `runs` (a note by run id), `asked` (how often), `told` (a digest of what is
+    shown). Of a check: `run`, `fence`, `commit`."""
 
     org: str
     key: str
@@ -34,11 +34,12 @@ class Telling:
 
 def follow(tx: Connection, org: str, repository: str, number: int, run_id: str, note: str, now: datetime) -> None:
     """From now on the bot's one comment on an issue or pull request tells of this run too, until it has ended."""
-    key, fresh = _key("status", repository, str(number)), {"repository": repository, "number": number, "runs": {}, "told": ""}
+    key, fresh = _key("status", repository, str(number)), _nothing_asked(repository, number)
     tx.execute(upsert(tx, effects).values(_row(org, key, fresh, now)).on_conflict_do_nothing())
     before = json.loads(tx.execute(_one(org, key).with_for_update()).one().result)
     runs = {name: said for name, said in before["runs"].items() if name != run_id} | {run_id: note}
-    tx.execute(update(effects).where(*_is(org, key)).values(_row(org, key, {**before, "runs": runs}, now)))
+    now_asked = {**before, "runs": runs, "asked": before["asked"] + 1}
+    tx.execute(update(effects).where(*_is(org, key)).values(_row(org, key, now_asked, now)))
 
 
 def followed(tx: Connection, org: str, repository: str, number: int) -> list[str]:
@@ -78,6 +79,10 @@ def told(tx: Connection, telling: Telling, now: datetime, *, done: bool, **chang
         .where(*_is(telling.org, telling.key), effects.c.result == json.dumps(dict(telling.data)))
         .values(result=json.dumps({**telling.data, **changes}), state=DONE if done else BEGUN, at=now)
     )
+
+
+def _nothing_asked(repository: str, number: int) -> dict[str, Any]:
+    return {"repository": repository, "number": number, "runs": {}, "asked": 0, "told": ""}
 
 
 def _one(org: str, key: str) -> Select[Any]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bot.domain.policies import OrgPolicy
 from bot.domain.pull_requests import PullRequest, PullRequestState
 from bot.domain.repositories import Repository
+from bot.domain.selection import is_among
 from bot.errors import NotFound
 from bot.ports import Host
 from bot.services import Services
@@ -14,11 +15,15 @@ from bot.store import audit, publications
 from bot.store.publications import Publication
 
 
-def refresh_publications(services: Services, host: Host, org: str, policy: str | None = None) -> int:
-    """Ask the host about every publication that is open, or was never recorded as such; return how many have changed."""
+def refresh_publications(services: Services, host: Host, org: str, policy: str | None = None, only: Sequence[str] = ()) -> int:
+    """Ask the host about every publication that is open, or was never recorded as such; return how many have changed.
+
+    With `only`, about those in the repositories alone whose name matches one of the globs.
+    """
     with services.database.reading() as tx:
         known = publications.unsettled(tx, org)
-    waiting = [publication for publication in known if policy is None or publication.change.policy == policy]
+    mine = (each for each in known if policy is None or each.change.policy == policy)
+    waiting = [each for each in mine if is_among(each.change.repository, only)]
     return sum(refresh(services, host, publication) for publication in waiting)
 
 

@@ -28,7 +28,7 @@ class Server(BaseApplication):
             # A body that was refused unread ends its connection, in the place of being read on from it.
             "keepalive": 0,
             "control_socket_disable": True,
-            "worker_exit": lambda *_: self._opened.close(),
+            "worker_exit": lambda _server, _worker: self._opened.close(),
             "proc_name": "whimbrel-web",
         }
         for name, value in options.items():

@@ -310,6 +310,18 @@ def test_a_mount_in_the_agents_reach_is_refused(bench: Bench, tmp_path: Path, ta
 # --- the limits ---
 
 
+def test_processors(bench: Bench) -> None:
+    """Two that never rest share the one processor that they are given: what they use is told by the kernel, not by a clock."""
+    script = "began=$EPOCHREALTIME; for _ in 1 2; do timeout 1 bash -c 'while :; do :; done' & done; wait; times; " \
+        "echo $began $EPOCHREALTIME"  # fmt: skip
+    *_, children, clock = bench.read(script, limits=Limits(cpus=1))
+    user, system = (
+        60 * float(minutes) + float(rest) for minutes, rest in (word.rstrip("s").split("m") for word in children.split())
+    )
+    began, ended = map(float, clock.split())
+    assert 0.1 < user + system < 1.3 * (ended - began)
+
+
 def test_wall_clock(bench: Bench, marker: str) -> None:
     result = bench.run("while :; do echo on; sleep 0.1; done", marker, timeout_seconds=0.5)
     assert (result.ended_by, result.exit_status) == (SandboxEnd.TIMEOUT, 137)

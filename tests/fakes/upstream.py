@@ -194,6 +194,11 @@ class FakeUpstream:
         self._server.daemon_threads = True
 
     @property
+    def charged(self) -> int:
+        """How many requests arrived that the API would charge for, whatever became of their answers."""
+        return sum(not seen.path.endswith("/count_tokens") for seen in self.requests)
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_port}"
 

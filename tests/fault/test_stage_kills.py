@@ -17,6 +17,7 @@ from bot.queue.connection import connect_briefly
 from tests.fakes.queue_parts import alive, eventually
 from tests.fault.boundaries import BOUNDARIES, Held, held_at
 from tests.fault.conftest import processes_of
+from tests.fault.holds import Traps
 from tests.fault.site import REQUESTS_AN_ATTEMPT, Sites
 
 PIDFD_GETFD = 438
@@ -119,6 +120,25 @@ def test_a_gateway_dies_by_itself(sites: Sites) -> None:
         assert (run["setbacks"], run["tries"], run["losses"]) == (1, 0, 0)
         assert site.model.asked["cut"] == 1 + REQUESTS_AN_ATTEMPT
         assert site.settled_unseen("cut") == []
+
+
+@pytest.mark.slow
+def test_redis_is_away_during_a_request(sites: Sites) -> None:
+    """The speed limits are counted there: without them no other request leaves, and the attempt is made again later."""
+    with sites.lent() as site:
+        with Traps() as traps:
+            with held_at(site, BOUNDARIES["model request"], "limited"):
+                traps.lock("starter", site.redis / "starter.lock")
+                server, horse = site.kill_server(), site.horse
+                eventually(lambda: not alive(server), "the server is dead")
+            eventually(lambda: site.run_of("limited")["state"] == "pending", "the attempt has ended")
+            assert site.model.asked["limited"] == 1
+        eventually(lambda: not alive(horse.pid), "it could tell its worker")
+        site.finish_campaign()
+        site.require_published("limited", attempts=2)
+        site.require_tidy()
+        run = site.run_of("limited")
+        assert (run["setbacks"], run["tries"], run["losses"]) == (1, 0, 0)
 
 
 def cut_gateway(held: Held) -> None:

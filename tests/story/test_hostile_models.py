@@ -10,7 +10,6 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 import pytest
 
@@ -19,10 +18,10 @@ from bot.demo.scripted_model import Play, ScriptedModel
 from bot.domain.usage import Usage
 from bot.errors import AgentFailed, LimitReached
 from tests.fakes import repositories
-from tests.fakes.upstream import FakeUpstream, call, cut, held, message, poured
-from tests.story import tricks
+from tests.fakes.upstream import JSON, FakeUpstream, call, cut, held, message, poured
+from tests.story import attempts, tricks
 from tests.story.attempts import Attempt, bash, playing, write
-from tests.story.conftest import Campaign, Project
+from tests.story.conftest import KEY, Campaign, Project
 
 Serve = Callable[[Play], ScriptedModel]
 MB = 1 << 20
@@ -43,7 +42,7 @@ def upstream() -> Iterator[FakeUpstream]:
 # --- its streams ---
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("share", [0.3, 0.6])
 def test_a_stream_that_is_cut_within_an_event_is_paid_and_asked_again_and_half_a_call_is_never_made(
     attempt: Attempt, upstream: FakeUpstream, share: float
 ) -> None:
@@ -69,9 +68,9 @@ def test_streams_that_are_always_cut_end_the_step_and_each_is_paid(attempt: Atte
 def test_a_stream_that_begins_and_hangs_is_ended_by_the_idle_clock(attempt: Attempt, upstream: FakeUpstream) -> None:
     started, go_on = Event(), Event()
     upstream.script.append(held(started, go_on))
-    attempt.idle_seconds = 3
+    attempt.idle_seconds = 2
     try:
-        with pytest.raises(LimitReached, match=r"silence: [\d.]+ s of 3.0 s allowed"):
+        with pytest.raises(LimitReached, match=r"silence: [\d.]+ s of 2.0 s allowed"):
             attempt.apply(upstream)
     finally:
         go_on.set()
@@ -96,11 +95,12 @@ def test_whatever_the_agent_says_to_the_socket_only_what_is_meant_leaves_and_all
     for seen in tricked:
         assert (seen.path, seen.body["model"], seen.body["max_tokens"]) == ("/v1/messages", tricks.MODEL, 5)
         assert not {"usage", "service_tier", "requests"} & seen.body.keys()
-    assert {seen.headers["x-api-key"] for seen in upstream.requests} == {"sk-ant-api03-the-real-key-of-this-test"}
+    assert {seen.headers["x-api-key"] for seen in upstream.requests} == {attempts.KEY}
     assert [settled.usage for settled in attempt.meter.settled] == [Usage(100, 20)] * len(upstream.requests)
     assert attempt.meter.open == {}
 
 
+@pytest.mark.slow
 def test_an_agent_that_blocks_its_own_socket_is_ended_by_the_idle_clock(attempt: Attempt, upstream: FakeUpstream) -> None:
     attempt.put("tricks.py", Path(tricks.__file__).read_text())
     attempt.idle_seconds = 4
@@ -108,8 +108,7 @@ def test_an_agent_that_blocks_its_own_socket_is_ended_by_the_idle_clock(attempt:
     upstream.script.append(message(call("Bash", command=hold)))
     with pytest.raises(LimitReached, match=r"silence: [\d.]+ s of 4.0 s allowed"):
         attempt.apply(upstream)
-    print([(s.latency_ms, s.usage) for s in attempt.meter.settled]); print(attempt.artifacts["transcript"].decode()[-3000:])
-    assert [settled.estimated for settled in attempt.meter.settled] == [False]
+    assert len(attempt.meter.settled) == len(upstream.requests)
     assert attempt.meter.open == {}
 
 
@@ -119,6 +118,7 @@ LATER = "bash -c true; bash -ic true; bash -lc true; BASH_ENV=~/.bashrc bash -c 
 STARTUP = (".bashrc", ".bash_profile", ".profile", ".bash_login", ".zshrc", ".gitconfig", ".config/git/config", ".pythonrc")
 
 
+@pytest.mark.slow
 def test_a_startup_file_that_it_writes_acts_in_no_other_attempt_no_check_and_not_on_the_host(
     project: Project, serve: Serve
 ) -> None:
@@ -155,6 +155,7 @@ def test_its_bashrc_does_not_act_on_the_steps_after_it(attempt: Attempt, serve: 
     assert (attempt.home / ".bashrc").read_text() == ""
 
 
+@pytest.mark.slow
 def test_a_success_that_it_forges_before_it_kills_claude_code_is_judged_by_the_checks(project: Project, serve: Serve) -> None:
     forged = json.dumps({"type": "result", "subtype": "success", "is_error": False, "result": "FORGED", "total_cost_usd": 0})
     forge = f"for out in /proc/[0-9]*/fd/1; do echo '{forged}' > $out; done 2>/dev/null; echo half > NOTE.md; kill -9 -1"
@@ -215,6 +216,7 @@ def shouting(conversation: Conversation) -> Turn:
     return Turn(ANSI, calls[done : done + 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["fail", "fine", "unproven"])
 def test_ansi_is_mere_text_on_a_terminal(loud: tuple[Project, Campaign, str], name: str) -> None:
     project, campaign, said = loud
@@ -225,6 +227,7 @@ def test_ansi_is_mere_text_on_a_terminal(loud: tuple[Project, Campaign, str], na
         assert shows_only_text(on_a_terminal(project, *arguments)), arguments
 
 
+@pytest.mark.slow
 def test_ansi_is_not_in_a_pull_request(loud: tuple[Project, Campaign, str]) -> None:
     project, _, _ = loud
     (pull,) = project.pull_requests()
@@ -243,15 +246,42 @@ def test_ansi_is_mere_text_in_an_answer(project: Project, serve: Serve) -> None:
 # --- what it is too much of ---
 
 
-@pytest.mark.parametrize("megabytes", [12, pytest.param(100, marks=pytest.mark.slow)])
-def test_a_tool_input_of_many_megabytes_reaches_no_pull_request(
-    project: Project, upstream: FakeUpstream, megabytes: int
+def large(megabytes: int) -> JSON:
+    return call("Write", file_path="/workspace/large.txt", content="x" * (megabytes * MB))
+
+
+def test_the_transcript_does_not_keep_a_tool_input_of_many_megabytes(attempt: Attempt, upstream: FakeUpstream) -> None:
+    upstream.script.append(poured(large(12)))
+    attempt.apply(upstream)
+    assert (attempt.tree / "large.txt").stat().st_size == 12 * MB
+    kinds = [event["type"] for event in attempt.transcript]
+    assert ("unparsed" in kinds, kinds[-1]) == (True, "result")
+    assert len(attempt.artifacts["transcript"]) < MB
+    assert [settled.estimated for settled in attempt.meter.settled] == [False, False]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("megabytes", "outcome", "words"),
+    [(12, "rejected", "'large.txt' has 12.0 MB, at most 10 are allowed"), (100, "failed", "(status 413)")],
+)
+def test_a_tool_input_of_many_megabytes_reaches_no_pull_request_and_the_others_go_on(
+    project: Project, upstream: FakeUpstream, megabytes: int, outcome: str, words: str
 ) -> None:
-    large = call("Write", file_path="/workspace/large.txt", content="x" * (megabytes * MB))
-    upstream.script.append(poured(large))
-    project.environment |= {"ANTHROPIC_BASE_URL": upstream.url, "ANTHROPIC_API_KEY": "sk-ant-x"}
-    project.write_campaign("notes", steps=[{"prompt": "Begin."}])
+    upstream.script.append(poured(large(megabytes)))
+    project.environment |= {"ANTHROPIC_BASE_URL": upstream.url, "ANTHROPIC_API_KEY": KEY}
+    project.write_campaign("notes", steps=[{"prompt": "Begin."}, {"run": "echo kind > NOTE.md"}])
     for name in ("large", "small"):
         project.repository(name, {"a": b"a"})
-    campaign = project.run("notes", "--repo", "large", status=0)
-    print(campaign.rows)
+    campaign = project.run("notes", status=1 if outcome == "failed" else 0)
+    assert campaign.outcomes == {"large": outcome, "small": "published"}
+    assert words in campaign["large"]["reason"]
+    assert campaign["large"]["pull_request"] is None
+
+
+@pytest.mark.slow
+def test_an_input_in_one_event_of_100_mb_is_a_stream_that_broke(attempt: Attempt, upstream: FakeUpstream) -> None:
+    upstream.script.append(message(large(100)))
+    attempt.apply(upstream)
+    assert list(attempt.tree.iterdir()) == []
+    assert [settled.estimated for settled in attempt.meter.settled] == [True, False]

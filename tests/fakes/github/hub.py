@@ -63,9 +63,7 @@ class FakeGitHub:
         check = self._guard.check_exchange if self._guard else None
         self._server = Server(self.state, self.webhooks, self.limits, self._faults, check)
         self._owner = self.state.add_account("whimbrel-owner", AccountType.USER)
-        self.app: App = apps.register(
-            self.state, self._owner, "Whimbrel", permissions=APP_PERMISSIONS, events=APP_EVENTS, shared_key=True
-        )
+        self.app: App = apps.register(self.state, self._owner, "Whimbrel", permissions=APP_PERMISSIONS, events=APP_EVENTS)
 
     def __enter__(self) -> Self:
         self.webhooks.start()

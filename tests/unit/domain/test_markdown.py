@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.markdown import ZERO_WIDTH, cell, neutral, neutral_data, neutral_data
+from bot.domain.markdown import ZERO_WIDTH, cell, neutral, neutral_data
 
 DANGEROUS = re.compile(
     r"@[\w\"]|[#!&]\d|\bG[HL]-\d|<[a-z!/?]|^[ \t]*/[a-z]|\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?)\b",
