@@ -18,11 +18,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
 
 import click
 from sqlalchemy import func, select
@@ -96,7 +95,7 @@ class Site:
     def web(self) -> Iterator[subprocess.Popen[bytes]]:
         """`whimbrel web`, once it answers."""
         with self.process("web", "--bind", f"127.0.0.1:{self._port}") as process:
-            eventually(lambda: self._answers() or process.poll() is not None, "whimbrel web answers")
+            eventually(lambda: self.answers() or process.poll() is not None, "whimbrel web answers")
             if process.poll() is not None:
                 raise RuntimeError(f"whimbrel web has ended: {(self.folder / 'said.log').read_text()[-2000:]}")
             yield process
@@ -111,10 +110,10 @@ class Site:
         }
         return self._ask("POST", "/webhooks/github", delivery.body, headers)
 
-    def services(self) -> Any:
+    def services(self) -> AbstractContextManager[Services]:
         return assemble(self.settings)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         try:
             return self._ask("GET", "/health", None, {}) == 200
         except OSError:
@@ -148,7 +147,7 @@ def measure(folder: Path, *, number: int, rate: float, schedulers: int = 2) -> R
                 running.enter_context(site.process("scheduler"))
             answered = [each.result() for each in answers]
         with site.services() as services:
-            eventually(lambda: "received" not in _states(services), "all is handled")
+            eventually(lambda: "received" not in states(services), "all is handled")
             return _result(services, sent, answered)
 
 
@@ -195,7 +194,8 @@ def _send(site: Site, delivery: Delivery, due: float) -> tuple[int, float]:
     return status, time.monotonic() - due
 
 
-def _states(services: Services) -> dict[str, int]:
+def states(services: Services) -> dict[str, int]:
+    """How many deliveries there are, by state."""
     with services.database.reading() as tx:
         return deliveries.counts(tx)
 
@@ -211,7 +211,7 @@ def _result(services: Services, sent: Sequence[Delivery], answered: Sequence[tup
         installations=len({each.body for each in sent}),
         handled=len(events),
         most_events=max(events, default=0),
-        states=_states(services),
+        states=states(services),
     )
 
 

@@ -9,7 +9,7 @@ import importlib.util
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -181,20 +181,24 @@ def host_of(settings: Settings, database: Database, clock: Clock, org: OrgPolicy
     if credential is None:
         mend = "whimbrel setup github makes an App; or set WHIMBREL_GITHUB_TOKEN"
         raise ConfigurationError(f"there is no credential for {org.host_url}", mend=mend)
-    redis = connect_briefly(settings.redis_url) if settings.redis_url else None
-    governor = HostGovernor(redis, database, clock, f"{org.host_url}/{org.org}")
+    url = running_server(settings.home, settings.redis_url)
+    governor = HostGovernor(connect_briefly(url) if url else None, database, clock, f"{org.host_url}/{org.org}")
     return github_host(org.host_url, credential, org.org, governor=governor, now=clock.now)
 
 
-def github_deliveries(settings: Settings, orgs: Sequence[OrgPolicy]) -> list[Deliverer]:
-    """The App's deliveries on each GitHub instance of the orgs; none where the bot is no App. Raises ConfigurationError."""
+def github_instances(orgs: Iterable[OrgPolicy]) -> list[str]:
+    """The URLs of the GitHub instances that the orgs are on."""
+    return sorted({org.host_url for org in orgs if org.host_kind == "github"})
+
+
+def github_deliveries(settings: Settings, url: str) -> Deliverer | None:
+    """The App's deliveries on a GitHub instance; None as long as the bot is no App there. Raises ConfigurationError."""
     from bot.hosts.github_credentials import GitHubApp, load
     from bot.hosts.github_deliveries import GitHubDeliveries
     from bot.hosts.github_transport import Endpoints, Transport
 
-    instances = sorted({org.host_url for org in orgs if org.host_kind == "github"})
-    apps = [(url, load(settings.home, url, os.environ)) for url in instances]
-    return [GitHubDeliveries(app, Transport(Endpoints(url))) for url, app in apps if isinstance(app, GitHubApp)]
+    app = load(settings.home, url, os.environ)
+    return GitHubDeliveries(app, Transport(Endpoints(url))) if isinstance(app, GitHubApp) else None
 
 
 def local_host(org: OrgPolicy) -> LocalHost:

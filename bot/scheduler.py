@@ -57,11 +57,17 @@ class Chore:
             return 0
 
 
-def webhook_chores(services: Services, deliverers: Sequence[Deliverer]) -> list[Chore]:
-    """Handle what was delivered, and have delivered what was missed."""
+def webhook_chores(services: Services, deliverers: Sequence[Callable[[], Deliverer | None]]) -> list[Chore]:
+    """Handle what was delivered, and have delivered what was missed. A deliverer is asked for anew each time: an App may be
+    made while this runs."""
     inbox = Inbox(services, {kind: dialect.normalise for kind, dialect in DIALECTS.items()})
-    missed = [Chore(partial(redeliver_missed, services, each), LOOK_SECONDS) for each in deliverers]
+    missed = [Chore(partial(_redeliver, services, each), LOOK_SECONDS) for each in deliverers]
     return [Chore(inbox.handle_pending, INBOX_SECONDS), *missed]
+
+
+def _redeliver(services: Services, find: Callable[[], Deliverer | None]) -> int:
+    deliverer = find()
+    return redeliver_missed(services, deliverer) if deliverer else 0
 
 
 def telling(services: Services, orgs: Sequence[OrgPolicy]) -> Chore:

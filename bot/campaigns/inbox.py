@@ -123,7 +123,8 @@ class Inbox:
         return reason
 
     def _install(self, delivery: Delivery, event: InstallationChanged) -> str:
-        with self.services.database.transaction() as tx:
+        # A power cut that undoes it undoes what is told of the delivery after it, too: it is handled again.
+        with self.services.database.transaction(durable=False) as tx:
             if not effects.do_once(tx, event.org, f"installation:{delivery.sha256}", self.services.clock.now()):
                 return TOLD_ALREADY
             installation_changed(tx, self.services, event)

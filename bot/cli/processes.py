@@ -7,7 +7,7 @@ from functools import partial
 import click
 
 from bot.cli.common import load
-from bot.config import Settings, assemble, github_deliveries
+from bot.config import Settings, assemble, github_deliveries, github_instances
 
 
 @click.command(
@@ -39,6 +39,7 @@ def scheduler() -> None:
     with assemble(settings) as services, redis_server(settings.home, settings.redis_url) as url:
         orgs = list(load(settings).orgs.values())
         again = partial(revive, settings.home, settings.redis_url)
-        chores = [telling(services, orgs), *webhook_chores(services, github_deliveries(settings, orgs))]
+        deliverers = [partial(github_deliveries, settings, url) for url in github_instances(orgs)]
+        chores = [telling(services, orgs), *webhook_chores(services, deliverers)]
         with beside(stop, chores):
             Scheduler(services, JobQueue(connect_briefly(url)), orgs, again).forever(stop)

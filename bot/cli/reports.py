@@ -18,7 +18,7 @@ from bot.domain.policies import OrgPolicy
 from bot.domain.redaction import escaped
 from bot.errors import NotFound
 from bot.services import Services
-from bot.store import campaigns, ledger, records, reports
+from bot.store import campaigns, deliveries, ledger, records, reports
 from bot.store import runs as store_runs
 from bot.store.campaigns import Campaign
 
@@ -37,12 +37,15 @@ def status(campaign: str | None, as_json: bool) -> None:
     with assemble(settings) as services, services.database.reading() as tx:
         wanted = campaigns.recent(tx) if campaign is None else [campaigns.get(tx, campaign)]
         found = campaign_statuses(settings, tx, wanted)
+        delivered = deliveries.counts(tx)
     if as_json:
         print_json(found if campaign is None else found[0])
     elif campaign is None:
         console().print(tables.campaigns_table(found))
         for org, breaker in sorted({each["org"]: each["breaker"] for each in found}.items()):
             console().print(tables.breaker_line(org, breaker))
+        if delivered:
+            console().print(tables.deliveries_line(delivered))
     else:
         console().print(tables.status_panel(found[0]))
 

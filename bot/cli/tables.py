@@ -94,6 +94,12 @@ def breaker_line(org: str, breaker: Row | None) -> Text:
     return Text.assemble("circuit breaker of ", _text(org), ": ", stands)
 
 
+def deliveries_line(counted: Mapping[str, int]) -> Text:
+    """What became of the webhooks that were delivered, by state; what still waits comes first."""
+    words = {"received": "waiting", "failed": "failed", "done": "handled", "ignored": "not for the bot"}
+    return Text("webhooks: " + ", ".join(f"{counted[state]} {word}" for state, word in words.items() if state in counted))
+
+
 def quota_table(rows: Sequence[Row]) -> Table:
     """The rows of `quota --json`, with what is left."""
     table = _table()

@@ -55,7 +55,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One request, read: `prompt` is the last thing the user said first, `context` all that the user said around it."""
+    """One request, read: `prompt` is the last thing the user said first, `context` all that was said around it.
+
+    Some models are told a part of it, such as which skills there are, by the system in mid-conversation.
+    """
 
     model: str
     system: str
@@ -84,11 +87,12 @@ class Conversation:
         messages = body["messages"]
         first = next((list(blocks_of(message)) for message in messages if message["role"] == "user"), [])
         said = [block["text"] for block in first if block["type"] == "text"]
+        told = [block["text"] for each in messages if each["role"] == "system" for block in blocks_of(each)]
         return cls(
             model=body["model"],
             system="\n".join(block["text"] for block in blocks_of({"content": body.get("system", "")})),
             tools=frozenset(tool["name"] for tool in body.get("tools", ())),
-            context="\n".join(said),
+            context="\n".join([*said, *told]),
             prompt=said[-1] if said else "",
             results=tuple(_results(messages)),
         )

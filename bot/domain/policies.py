@@ -310,7 +310,7 @@ class ClaudeStep(Strict):
     """A JSON Schema, or its path below templates/: the session ends with a result that fits it."""
     name: ResultName | None = None
     """What later templates call the result: `outputs.NAME`."""
-    model: Text = "claude-sonnet-4-5"
+    model: Text = "claude-sonnet-5-5"
     max_turns: Annotated[int, Field(ge=1, le=500)] = 40
     timeout_minutes: Minutes | None = None
     """Of this step, within the attempt's."""

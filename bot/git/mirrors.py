@@ -6,6 +6,7 @@ only ever added, so reading and writing them needs no lock, and nothing is ever 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import gc
 import os
@@ -28,6 +29,8 @@ from bot.git.porcelain import NO_ROOM, Output, failure, git
 _HEADS = "refs/remotes/origin/"
 _ATTEMPTS = "refs/whimbrel/attempts/"
 _CONDEMNED = "condemned"
+LITTLE_ROOM = 16 << 20
+"""Bytes. What cannot be written to a disk that has less left, cannot be for that reason."""
 
 _NO_SUCH_BRANCH = re.compile(r"couldn't find remote ref refs/heads/(\S+)")
 _IN_THE_WAY = re.compile(r"cannot lock ref .*(exists; cannot create|is a directory|not a directory)", re.IGNORECASE)
@@ -257,8 +260,14 @@ def written(folder: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pygit2.GitError) as error:
-        full = bool(NO_ROOM.search(str(error)))
-        raise GitError(f"the mirror {folder} cannot be written: {error}", retryable=full) from error
+        full = bool(NO_ROOM.search(str(error))) or _room(folder) < LITTLE_ROOM
+        why = os.strerror(errno.ENOSPC) if full else error
+        raise GitError(f"the mirror {folder} cannot be written: {why}", retryable=full) from error
+
+
+def _room(folder: Path) -> int:
+    """The bytes left on its disk, or where it would be made. A short write is no error, and libgit2 has no words for it."""
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
 
 
 @contextmanager

@@ -39,6 +39,7 @@ _DENIED = re.compile(
     r"authentication failed|could not read (username|password)|permission denied|error: 40[13]|dubious ownership", re.IGNORECASE
 )
 NO_ROOM = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_PROTECTED = re.compile(r"\bGH0(06|13)\b|protected branch|hook declined", re.IGNORECASE)
 _TRANSIENT = re.compile(
     r"could ?n.t (resolve host|connect)|could not resolve|failed to connect|connection (refused|reset|timed out|closed)"
     r"|network is unreachable|no route to host|timed? ?out|hung up unexpectedly|unexpected disconnect|early eof|rpc failed"
@@ -105,6 +106,10 @@ def failure(what: str, output: Output) -> GitError:
         return GitError(f"{what}: {said}", mend="the repository is not there (any more)")
     if _DENIED.search(output.stderr):
         return GitError(f"{what}: {said}", mend="check the credential, and who owns the repository")
+    if _PROTECTED.search(output.stderr):
+        return GitError(
+            f"{what}: {said}", mend="let the bot past the rule for this branch, or have the policy use another name"
+        )
     passing = _TRANSIENT.search(output.stderr) or NO_ROOM.search(output.stderr)
     return GitError(f"{what}: {said}", retryable=output.status < 0 or bool(passing))
 

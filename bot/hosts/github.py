@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 
@@ -27,7 +27,7 @@ from bot.hosts.github_app import (
     TokenAccess,
 )
 from bot.hosts.github_credentials import GitHubApp, Token
-from bot.hosts.github_transport import Client, Endpoints, Governor, Transport
+from bot.hosts.github_transport import Client, Endpoints, Governor, Now, Transport
 from bot.ports import HostCommit
 
 WORKFLOWS = ".github/workflows/"
@@ -137,10 +137,10 @@ def github_host(
     org: str,
     *,
     governor: Governor | None = None,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    now: Now = lambda: datetime.now(UTC),
 ) -> GitHubHost:
     """The host of one org of the instance at `url`. Raises ConfigurationError for an App's key that cannot be used."""
-    transport = Transport(Endpoints(url), governor)
+    transport = Transport(Endpoints(url), governor, now)
     if isinstance(credential, Token):
         return GitHubHost(TokenAccess(credential, transport), transport)
     return GitHubHost(AppAccess(credential, transport, org, now), transport)

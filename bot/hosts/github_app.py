@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,7 +33,7 @@ CHECK: Permissions = {"checks": "write"}
 
 RENEW_BEFORE = timedelta(minutes=10)
 """A token with less time left is not begun with: a request or a push would outlive it."""
-_INSTALLATION_SECONDS = 300
+INSTALLATION_KEPT = timedelta(minutes=5)
 _LEVELS = ("read", "write", "admin")
 
 
@@ -76,7 +75,7 @@ class AppAccess:
         self._client = transport.client(signing(app))
         self._lock = threading.Lock()
         self._tokens: dict[tuple[str, tuple[tuple[str, str], ...]], _Minted] = {}
-        self._installation: tuple[float, Installation] | None = None
+        self._known: tuple[datetime, Installation] | None = None
         self._slug = app.slug
 
     @property
@@ -110,9 +109,9 @@ class AppAccess:
     def installation(self) -> Installation:
         """As it was a few minutes ago at most: owners change it at any time. Raises NotFound without one."""
         with self._lock:
-            if self._installation is None or self._installation[0] < time.monotonic():
-                self._installation = (time.monotonic() + _INSTALLATION_SECONDS, self._find_installation())
-            return self._installation[1]
+            if self._known is None or self._known[0] <= self._now():
+                self._known = (self._now() + INSTALLATION_KEPT, self._find_installation())
+            return self._known[1]
 
     def _find_installation(self) -> Installation:
         try:

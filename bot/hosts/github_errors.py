@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from bot.domain.redaction import one_line, redact
@@ -39,10 +39,10 @@ def is_limit(status: int, headers: Mapping[str, str], body: Any) -> bool:
     return "retry-after" in headers or headers.get("x-ratelimit-remaining") == "0" or bool(_LIMITED.search(_message(body)))
 
 
-def error_of(status: int, headers: Mapping[str, str], body: Any, what: str) -> HostError:
+def error_of(status: int, headers: Mapping[str, str], body: Any, what: str, now: datetime) -> HostError:
     """The error for an answer of 400 and above. `headers` are by lower-case names; `what` was asked: `GET /repos/acme/tool`."""
     if is_limit(status, headers, body):
-        seconds = _retry_after(headers)
+        seconds = _retry_after(headers, now)
         return HostLimited(f"GitHub's limits are reached: {_message(body)}", retry_after=seconds)
     if status >= 500:
         return HostUnavailable(f"GitHub answered {status} to {what}")
@@ -83,12 +83,12 @@ def _mend(status: int, headers: Mapping[str, str], body: Any) -> str:
     return ""
 
 
-def _retry_after(headers: Mapping[str, str]) -> float:
+def _retry_after(headers: Mapping[str, str], now: datetime) -> float:
     given, reset = headers.get("retry-after", ""), headers.get("x-ratelimit-reset", "")
     if given.isdigit():
         return float(given)
     if headers.get("x-ratelimit-remaining") == "0" and reset.isdigit():
-        return max(1.0, float(reset) - time.time())
+        return max(1.0, float(reset) - now.timestamp())
     return _UNSAID_SECONDS
 
 

@@ -197,7 +197,8 @@ def _busy(known: PullRequest) -> list[str]:
 def _missing(wanted: Iterable[str], there: Iterable[str]) -> list[str]:
     """Without regard to case, as GitHub compares logins and labels; each once."""
     known = {name.lower() for name in there}
-    return [name for name in dict.fromkeys(wanted) if name.lower() not in known]
+    asked = {name.lower(): name for name in reversed(list(wanted))}
+    return [name for key, name in reversed(asked.items()) if key not in known]
 
 
 def _require_name(repository: Repository, node: Node) -> None:

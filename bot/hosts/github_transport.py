@@ -12,9 +12,10 @@ import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import urljoin, urlsplit
 
@@ -39,6 +40,10 @@ _MOVED = re.compile(r".*/repositories/\d+")
 _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 # PyGithub logs whole answers when debugging, minted tokens too. This logger has no handler and no parent.
 _SILENT = logging.Logger("github", logging.CRITICAL)
+
+
+Now = Callable[[], datetime]
+"""The time, timezone-aware."""
 
 
 class Governor(Protocol):
@@ -76,8 +81,8 @@ class Endpoints:
 class Transport:
     """The way to one instance, for one org; threads may share it. Raises HostError, NotFound, HostUnavailable, HostLimited."""
 
-    def __init__(self, endpoints: Endpoints, governor: Governor | None = None):
-        self.endpoints = endpoints
+    def __init__(self, endpoints: Endpoints, governor: Governor | None = None, now: Now = lambda: datetime.now(UTC)):
+        self.endpoints, self._now = endpoints, now
         self._governor: Governor = governor or Unlimited()
         self._lock = threading.Lock()
         self._sessions: dict[int, requests.Session] = {}
@@ -98,7 +103,7 @@ class Transport:
         if 300 <= answer.status_code < 400:
             raise self._moved(target, answer, headers)
         if answer.status_code >= 400:
-            raise error_of(answer.status_code, _lower(answer.headers), _json(answer), what)
+            raise error_of(answer.status_code, _lower(answer.headers), _json(answer), what, self._now())
         if verb == "GET" and "ETag" in answer.headers and len(answer.content) <= _KEPT_BYTES:
             self._keep(target, answer)
         return answer

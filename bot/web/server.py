@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import ExitStack
 from typing import Any
 
-from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from bot.config import Settings, assemble

@@ -127,7 +127,7 @@ def _fetch(wanted: Description) -> None:
         raise Unavailable(f"{wanted.package}, GitHub's own description, cannot be fetched: npm is not on PATH (install Node)")
     with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
         tarball = _packed(wanted, Path(scratch))
-        _check(wanted, tarball)
+        check(wanted, tarball)
         with tarfile.open(tarball) as archive:
             content = archive.extractfile(f"package/{wanted.member}")
             assert content is not None
@@ -147,7 +147,7 @@ def _packed(wanted: Description, scratch: Path) -> Path:
     return next(scratch.glob("*.tgz"))
 
 
-def _check(wanted: Description, tarball: Path) -> None:
+def check(wanted: Description, tarball: Path) -> None:
     digest = "sha512-" + base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
     if digest != wanted.integrity:
         raise ValueError(f"{wanted.package}@{wanted.version} is {digest}, not the pinned {wanted.integrity}")

@@ -62,7 +62,7 @@ def receiving() -> Iterator[Receiver]:
     receiver = Receiver()
     server = make_server("127.0.0.1", 0, receiver, threaded=True, request_handler=_Quiet)
     receiver.url = f"http://127.0.0.1:{server.server_port}/hook"
-    thread = Thread(target=server.serve_forever, daemon=True)
+    thread = Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield receiver

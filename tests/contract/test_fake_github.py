@@ -16,6 +16,7 @@ from tests.fakes.clock import ManualClock
 from tests.fakes.github import FakeGitHub, Installation
 from tests.fakes.github.changes.apps import _key
 
+Begin = Callable[..., tuple[FakeGitHub, dict[str, str]]]
 Query = Callable[..., dict[str, Any]]
 ONE, TWO = "/repos/acme/one", "/repos/acme/two"
 
@@ -24,8 +25,8 @@ def branch(hub: FakeGitHub, name: str, *, repository: str = "acme/one") -> str:
     return hub.as_user("mia").push(repository, name, {f"{name}.txt": name})
 
 
-def opened(ask: Ask, head: str, **more: Any) -> httpx.Response:
-    return ask("POST", f"{ONE}/pulls", {"title": head, "head": head, "base": "main", **more})
+def opened(ask: Ask, head: str, **who: str) -> httpx.Response:
+    return ask("POST", f"{ONE}/pulls", {"title": head, "head": head, "base": "main"}, **who)
 
 
 class TestWhoMayDoWhat:
@@ -110,8 +111,15 @@ class TestWhoMayDoWhat:
 
     def test_every_token_that_was_issued_is_kept_for_tests_to_look_for(self, hub: FakeGitHub, ask: Ask) -> None:
         ask("GET", ONE)
-        assert {exchange.token for exchange in hub.log} <= set(hub.tokens)
-        assert all(len(token) > 40 for token in hub.tokens)
+        [exchange] = hub.log
+        assert (exchange.token_kind, exchange.path, exchange.status) == ("installation", f"/api/v3{ONE}", 200)
+        assert hub.tokens == [exchange.token]
+        assert len(exchange.token) > 40
+        assert {exchange.token, hub.app.pem, hub.app.webhook_secret} < set(hub.secrets)
+
+    def test_credentials_that_are_none_are_refused(self, ask: Ask) -> None:
+        for wrong in ("Basic x", "Basic !!!", "Bearer a.b.c", "Bearer ghs_1_made_up", "nonsense"):
+            assert ask("GET", ONE, token=None, headers={"Authorization": wrong}).status_code == 401
 
 
 class TestPullRequests:
@@ -249,14 +257,16 @@ class TestLimits:
         assert statuses == [200, 200, 403]
         assert [ask("GET", ONE).status_code for _ in range(11)] == [200] * 10 + [403]
 
-    def test_the_primary_limit_is_in_the_headers_and_starts_anew(self, hub: FakeGitHub, ask: Ask, clock: ManualClock) -> None:
+    def test_the_primary_limit_is_in_the_headers_and_starts_anew(
+        self, hub: FakeGitHub, ask: Ask, clock: ManualClock, installation: Installation
+    ) -> None:
         hub.limits.primary_per_hour = 2
         assert [ask("GET", ONE).headers["x-ratelimit-remaining"] for _ in range(2)] == ["1", "0"]
         refused = ask("GET", ONE)
         assert (refused.status_code, refused.headers["x-ratelimit-remaining"]) == (403, "0")
         assert int(refused.headers["x-ratelimit-reset"]) == int(clock.now().timestamp()) + 3600
         clock.advance(3600)
-        assert ask("GET", ONE).status_code == 200
+        assert hub.limits.figures(f"installation {installation.id}")["core"]["remaining"] == 2
 
     def test_an_answer_that_has_not_changed_costs_nothing(self, ask: Ask) -> None:
         first = ask("GET", ONE)
@@ -307,34 +317,48 @@ class TestFaults:
 
 
 class TestGuard:
-    def test_an_unknown_operation_fails_the_test(self, tmp_path: Path, clock: ManualClock, client: httpx.Client) -> None:
-        with pytest.raises(AssertionError, match="does not know GET /gists"), FakeGitHub(tmp_path, clock=clock) as hub:
-            client.get(f"{hub.api_url}/gists")
+    """The hub is entered by hand: what its guard finds is raised where it is left."""
 
-    def test_a_request_that_github_does_not_describe_fails_the_test(
-        self, tmp_path: Path, clock: ManualClock, client: httpx.Client
-    ) -> None:
-        wrong = {"title": "T", "labels": [{"name": 7, "colour": True}], "assignees": "mia"}
-        with pytest.raises(AssertionError, match=r"request POST /repos/acme/one/issues.*at assignees"):
-            with FakeGitHub(tmp_path, clock=clock) as hub:
-                token = hub.installation_token(populate(hub))
-                headers = {"Authorization": f"Bearer {token}"}
-                client.post(f"{hub.api_url}{ONE}/issues", json={**wrong, "labels": []}, headers=headers)
-
-    def test_an_answer_and_a_webhook_of_another_shape_fail_the_test(
-        self, tmp_path: Path, clock: ManualClock, client: httpx.Client
-    ) -> None:
-        with pytest.raises(AssertionError, match=r"(?s)webhook repository-edited.*answer GET /repos/acme/one -> 200.*at size"):
-            with FakeGitHub(tmp_path, clock=clock) as hub:
-                token = hub.installation_token(populate(hub))
-                hub.as_user("ada").edit_repository("acme/one", size_kb="large")
-                client.get(f"{hub.api_url}{ONE}", headers={"Authorization": f"Bearer {token}"})
-
-    def test_nothing_is_held_against_anything_when_it_is_off(
-        self, tmp_path: Path, clock: ManualClock, client: httpx.Client
-    ) -> None:
-        with FakeGitHub(tmp_path, clock=clock, guard=False) as hub:
+    @pytest.fixture
+    def begin(self, tmp_path: Path, clock: ManualClock) -> Begin:
+        def start(*, guard: bool = True) -> tuple[FakeGitHub, dict[str, str]]:
+            hub = FakeGitHub(tmp_path, clock=clock, guard=guard).__enter__()
             token = hub.installation_token(populate(hub))
-            headers = {"Authorization": f"Bearer {token}"}
-            answer = client.post(f"{hub.api_url}{ONE}/issues", json={"title": "T", "assignees": 7}, headers=headers)
-            assert answer.status_code == 201
+            return hub, {"Authorization": f"Bearer {token}"}
+
+        return start
+
+    def test_an_unknown_operation_fails_the_test(self, begin: Begin, client: httpx.Client) -> None:
+        hub, _ = begin()
+        assert client.get(f"{hub.api_url}/gists").status_code == 404
+        with pytest.raises(AssertionError, match="does not know GET /gists"):
+            hub.close()
+
+    def test_a_request_that_github_does_not_describe_fails_the_test(self, begin: Begin, client: httpx.Client) -> None:
+        hub, headers = begin()
+        client.post(f"{hub.api_url}{ONE}/issues", json={"title": "T", "assignees": "mia"}, headers=headers)
+        with pytest.raises(AssertionError, match=r"request POST /repos/acme/one/issues.*at assignees"):
+            hub.close()
+
+    def test_what_was_wrong_once_is_found_by_the_next_test_too(
+        self, tmp_path: Path, clock: ManualClock, client: httpx.Client
+    ) -> None:
+        for number in range(2):
+            hub = FakeGitHub(tmp_path / str(number), clock=clock).__enter__()
+            headers = {"Authorization": f"Bearer {hub.installation_token(populate(hub))}"}
+            client.post(f"{hub.api_url}{ONE}/issues", json={"title": 7, "body": "B"}, headers=headers)
+            with pytest.raises(AssertionError, match="at title"):
+                hub.close()
+
+    def test_an_answer_and_a_webhook_of_another_shape_fail_the_test(self, begin: Begin, client: httpx.Client) -> None:
+        hub, headers = begin()
+        hub.as_user("ada").edit_repository("acme/one", size_kb="large")
+        client.get(f"{hub.api_url}{ONE}", headers=headers)
+        with pytest.raises(AssertionError, match=r"(?s)webhook repository-edited.*answer GET /repos/acme/one -> 200.*at size"):
+            hub.close()
+
+    def test_nothing_is_held_against_anything_when_it_is_off(self, begin: Begin, client: httpx.Client) -> None:
+        hub, headers = begin(guard=False)
+        answer = client.post(f"{hub.api_url}{ONE}/issues", json={"title": "T", "assignees": 7}, headers=headers)
+        assert answer.status_code == 201
+        hub.close()

@@ -289,7 +289,7 @@ class TestTokens:
         elsewhere = {"Location": "http://127.0.0.1:9/acme/one.git/info/refs?service=git-upload-pack"}
         acme.fail(path_pattern=r"one\.git/info/refs", status=301, headers=elsewhere)
         mirror = Mirror.open(tmp_path / "mirrors", "acme", "one")
-        with pytest.raises(GitError, match="redirect"):
+        with pytest.raises(GitError, match="error: 301"):
             mirror.fetch(host.remote(ONE), ["main"])
 
     def test_a_suspended_installation_says_so(self, acme: FakeGitHub, clock: ManualClock) -> None:
@@ -398,7 +398,9 @@ class TestLimits:
     @pytest.mark.parametrize("status", [403, 429])
     def test_a_secondary_limit_says_how_long(self, acme: FakeGitHub, host: GitHubHost, status: int) -> None:
         said = {"message": "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."}
-        fault = acme.fail(method="POST", path_pattern="/pulls$", status=status, headers={"retry-after": "17"}, body=said, times=9)
+        fault = acme.fail(
+            method="POST", path_pattern="/pulls$", status=status, headers={"retry-after": "17"}, body=said, times=9
+        )
         with pytest.raises(HostLimited, match="secondary rate limit") as caught:
             publish(host)
         assert caught.value.retry_after == 17

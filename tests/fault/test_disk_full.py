@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
+from bot.domain.changesets import Changeset, FileChange, FileMode
+from bot.domain.money import MicroUsd
+from bot.domain.repositories import Remote
+from bot.domain.usage import Usage
+from bot.errors import GitError, StoreError
+from bot.git import Mirror, Signature, read_changeset, write_commit
+from bot.store import ledger
+from bot.store.database import Database
+from bot.store.ledger import Accounts, LedgerMeter
+from tests.fakes import repositories
+from tests.fakes.clock import ManualClock
 from tests.fakes.queue_parts import alive, eventually
 from tests.fault.boundaries import BOUNDARIES, held_at
 from tests.fault.disks import SmallDisk, with_small_disk
@@ -20,6 +34,58 @@ from tests.story.conftest import Project
 MEGABYTES = 64
 KEPT_FREE = 256
 """What sandboxes leave to the host."""
+
+
+def test_a_mirror_says_that_it_will_do_later(tmp_path: Path) -> None:
+    bare = tmp_path / "host" / "one.git"
+    head = repositories.head(repositories.make(bare, {"README.md": b"# Hello\n"}))
+    assert head is not None
+    changeset = Changeset(head, (FileChange("NOTE.md", FileMode.REGULAR, os.urandom(1 << 20)),))
+    author = Signature("Whimbrel", "whimbrel@localhost", datetime(2026, 3, 1, tzinfo=UTC))
+
+    def test(disk: SmallDisk) -> None:
+        mirror = Mirror.open(disk.folder, "acme", "one")
+        mirror.fetch(Remote(str(bare)), ["main"])
+        disk.fill()
+        with pytest.raises(GitError, match="No space left on device") as full:
+            write_commit(mirror, changeset, "Add a note\n", author)
+        assert full.value.retryable
+        disk.clear()
+        commit = write_commit(mirror, changeset, "Add a note\n", author)
+        assert mirror.has(commit)
+        assert read_changeset(mirror, commit) == changeset
+
+    with_small_disk(tmp_path / "mirrors", 8, test)
+
+
+def test_a_ledger_reserves_nothing_and_forgets_nothing(tmp_path: Path, clock: ManualClock) -> None:
+    folder = tmp_path / "ledger"
+
+    def test(disk: SmallDisk) -> None:
+        database = Database(f"sqlite:///{folder}/w.db")
+        database.upgrade()
+        with database.transaction() as tx:
+            opened = [ledger.open_account(tx, scope, "k", "", MicroUsd(100)) for scope in ("org", "campaign", "attempt")]
+        meter = LedgerMeter(database, Accounts(*opened), clock)
+        first = meter.reserve(MicroUsd(60), model="m")
+        with no_room_in_the_log(folder / "w.db", disk):
+            for write in (partial(meter.reserve, MicroUsd(1), model="m"), partial(meter.release, first)):
+                with pytest.raises(StoreError, match="disk is full") as full:
+                    write()
+                assert full.value.retryable
+            assert held(database) == 60
+        disk.clear()
+        meter.settle(first, MicroUsd(10), Usage(), estimated=False, latency_ms=1)
+        assert held(database) == 0
+
+    with_small_disk(folder, 8, test)
+
+
+def held(database: Database) -> int:
+    with database.reading() as tx:
+        found = ledger.account(tx, "attempt", "k")
+    assert found is not None
+    return found.reserved
 
 
 @pytest.mark.slow
@@ -99,7 +165,7 @@ def no_room_in_the_log(database: Path, disk: SmallDisk) -> Iterator[None]:
     with closing(sqlite3.connect(database, isolation_level=None)) as reader:
         eventually(lambda: reader.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0, "the log is empty")
         reader.execute("BEGIN")
-        reader.execute("SELECT count(*) FROM runs").fetchone()
+        reader.execute("SELECT count(*) FROM accounts").fetchone()
         disk.fill()
         yield
 

@@ -44,7 +44,7 @@ def test_of_a_worker(faulty: Faulty) -> None:
 
 @pytest.mark.slow
 def test_of_the_whole_command(faulty: Faulty) -> None:
-    """Nobody hands anything back: the same command finds it, waits for the leases to run out, and ends it all."""
+    """Nobody hands anything back: the same command finds that its workers are gone, and ends it all."""
     running = faulty.run("--workers", "2")
     faulty.wait_for(2)
     running.kill()
@@ -57,7 +57,7 @@ def test_of_the_whole_command(faulty: Faulty) -> None:
 
 @pytest.mark.slow
 def test_of_a_worker_far_from_the_scheduler(faulty: Faulty) -> None:
-    """Its lease runs out; its supervisor has another worker at work meanwhile."""
+    """The next one of its supervisor finds that it is gone."""
     faulty.start("scheduler")
     supervisor = faulty.start("worker", "-n", "2")
     faulty.project.whimbrel("run", "notes", "--org", "acme", "--detach")

@@ -55,7 +55,7 @@ class Attempt:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    def apply(self, model: ScriptedModel | FakeUpstream, **step: Any) -> None:
+    def apply(self, model: ScriptedModel | FakeUpstream, /, **step: Any) -> None:
         engine = ClaudeEngine(
             BubblewrapSandbox(),
             Renderer([self.templates]),

@@ -120,7 +120,7 @@ def test_everything_is_recorded(folder: Exec, serve: Serve) -> None:
     started, succeeded = folder.audit
     assert [event["action"] for event in (started, succeeded)] == ["exec.started", "exec.succeeded"]
     assert {event["subject"] for event in (started, succeeded)} == {told["id"]}
-    assert started["details"] == {"model": "claude-sonnet-4-5", "cap_usd": "2.000000", "files_seen": 1}
+    assert started["details"] == {"model": "claude-sonnet-5-5", "cap_usd": "2.000000", "files_seen": 1}
     details = succeeded["details"]
     assert details["files"] == ["NOTE.md", "src/run.py"]
     assert [len(digest) for digest in details["prompts_sha256"]] == [64]

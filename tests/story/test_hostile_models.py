@@ -89,7 +89,7 @@ def test_whatever_the_agent_says_to_the_socket_only_what_is_meant_leaves_and_all
     attempt.put("tricks.py", Path(tricks.__file__).read_text())
     every = "; ".join(f"echo {shlex.quote(trick)}; python3 tricks.py {shlex.quote(trick)}" for trick in tricks.TRICKS)
     upstream.script.append(message(call("Bash", command=every)))
-    attempt.apply(upstream)
+    attempt.apply(upstream, model=tricks.MODEL)
     tricked = [seen for seen in upstream.requests if "tricked" in str(seen.body["messages"][0])]
     assert len(tricked) > 5
     for seen in tricked:
@@ -252,7 +252,7 @@ def large(megabytes: int) -> JSON:
 
 def test_the_transcript_does_not_keep_a_tool_input_of_many_megabytes(attempt: Attempt, upstream: FakeUpstream) -> None:
     upstream.script.append(poured(large(12)))
-    attempt.apply(upstream)
+    attempt.apply(upstream, model=tricks.MODEL)
     assert (attempt.tree / "large.txt").stat().st_size == 12 * MB
     kinds = [event["type"] for event in attempt.transcript]
     assert ("unparsed" in kinds, kinds[-1]) == (True, "result")
@@ -270,7 +270,7 @@ def test_a_tool_input_of_many_megabytes_reaches_no_pull_request_and_the_others_g
 ) -> None:
     upstream.script.append(poured(large(megabytes)))
     project.environment |= {"ANTHROPIC_BASE_URL": upstream.url, "ANTHROPIC_API_KEY": KEY}
-    project.write_campaign("notes", steps=[{"prompt": "Begin."}, {"run": "echo kind > NOTE.md"}])
+    project.write_campaign("notes", steps=[{"prompt": "Begin.", "model": tricks.MODEL}, {"run": "echo kind > NOTE.md"}])
     for name in ("large", "small"):
         project.repository(name, {"a": b"a"})
     campaign = project.run("notes", status=1 if outcome == "failed" else 0)
@@ -282,6 +282,6 @@ def test_a_tool_input_of_many_megabytes_reaches_no_pull_request_and_the_others_g
 @pytest.mark.slow
 def test_an_input_in_one_event_of_100_mb_is_a_stream_that_broke(attempt: Attempt, upstream: FakeUpstream) -> None:
     upstream.script.append(message(large(100)))
-    attempt.apply(upstream)
+    attempt.apply(upstream, model=tricks.MODEL)
     assert list(attempt.tree.iterdir()) == []
     assert [settled.estimated for settled in attempt.meter.settled] == [True, False]

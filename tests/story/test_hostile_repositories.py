@@ -106,6 +106,7 @@ def holding(project: Project, words: str) -> list[str]:
 
 ACT = "touch /workspace/CANARY-"
 CLAUDE_TRAPS = hostile.claude_traps(ACT, NOWHERE)
+MODEL = "claude-sonnet-4-5"
 INSIDE = "words-of-the-repositorys-own"
 
 
@@ -117,7 +118,7 @@ def obey(project: Project, serve: Serve, name: str, traps: list[ClaudeTrap]) -> 
     files = {path: text.encode() for path, text in hostile.with_settings(traps).items()}
     files["CLAUDE.md"] = files.get("CLAUDE.md", b"") + b"@./notes/own.md\n"
     project.repository(name, {**files, "notes/own.md": INSIDE.encode()})
-    project.write_campaign("notes", steps=[{"prompt": "Begin."}])
+    project.write_campaign("notes", steps=[{"prompt": "Begin.", "model": MODEL}])
     return project.run("notes")[name], model
 
 
@@ -131,7 +132,7 @@ def require_deaf(project: Project, row: dict[str, Any], model: ScriptedModel) ->
     assert INSIDE in read
     assert "PLANTED" not in read
     assert SECRET not in read
-    assert {billed.model for billed in model.bill} == {"claude-sonnet-4-5"}
+    assert {billed.model for billed in model.bill} == {MODEL}
     assert conversations[0].tools == {"Bash", "Edit", "Read", "Write", "Glob", "Grep"}
     assert holding(project, SECRET) == ["secrets"]
 

@@ -17,8 +17,9 @@ from bot.gateway.prices import load_prices
 from tests.fakes.upstream import FakeUpstream, call, cut, held, message
 from tests.story.conftest import COMMAND_SECONDS, KEY, Project
 
+MODEL = "claude-sonnet-4-5"
 USAGE = Usage(20_000, 4_000)
-REQUEST = cost(USAGE, load_prices().models["claude-sonnet-4-5"])
+REQUEST = cost(USAGE, load_prices().models[MODEL])
 SAY = message(input_tokens=USAGE.input_tokens, output_tokens=USAGE.output_tokens)
 CALL = call("Bash", command="echo and so on, and so on, and so on; touch half")
 
@@ -36,7 +37,7 @@ class Billing:
         self.project, self.upstream = project, upstream
         upstream.script.extend([SAY] * 100)
         project.environment |= {"ANTHROPIC_BASE_URL": upstream.url, "ANTHROPIC_API_KEY": KEY}
-        project.write_campaign("notes", steps=[{"prompt": "Begin."}, {"run": "echo 'Be kind.' > NOTE.md"}])
+        project.write_campaign("notes", steps=[{"prompt": "Begin.", "model": MODEL}, {"run": "echo 'Be kind.' > NOTE.md"}])
 
     def repositories(self, *names: str) -> None:
         for name in names:
@@ -67,14 +68,14 @@ def billing(project: Project, upstream: FakeUpstream) -> Billing:
 def test_an_allowance_that_ends_midway_ends_the_rest_and_is_equal_to_the_bill(billing: Billing) -> None:
     names = ("a", "b", "c", "d")
     billing.repositories(*names)
-    billing.project.write_org(quota={"usd_per_month": 0.9})
+    billing.project.write_org(quota={"usd_per_month": 0.7})
     campaign = billing.project.run("notes", status=3)
     outcomes = [campaign[name]["outcome"] for name in names]
     paid = outcomes.count("published")
     assert 1 <= paid < len(names)
     assert outcomes == ["published"] * paid + ["budget_exhausted"] * (len(names) - paid)
     for name in names[paid:]:
-        assert "of $0.90" in campaign[name]["reason"]
+        assert "of $0.70" in campaign[name]["reason"]
         assert (campaign[name]["cost_usd"], campaign[name]["pull_request"]) == ("0.000000", None)
     assert billing.ledger == billing.bill == paid * REQUEST
     assert sum(micro_usd(row["cost_usd"]) for row in campaign.rows) == billing.bill
@@ -84,7 +85,7 @@ def test_an_allowance_that_ends_midway_ends_the_rest_and_is_equal_to_the_bill(bi
 @pytest.mark.slow
 def test_with_a_new_allowance_the_rest_goes_on(billing: Billing) -> None:
     billing.repositories("a", "b", "c")
-    billing.project.write_org(quota={"usd_per_month": 0.8})
+    billing.project.write_org(quota={"usd_per_month": 0.6})
     first = billing.project.run("notes", status=3)
     billing.project.write_org(quota={"usd_per_month": 100})
     second = billing.project.run("notes")

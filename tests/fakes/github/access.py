@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 import time
 from dataclasses import dataclass
 
@@ -54,10 +55,17 @@ def identify(state: State, authorization: str) -> Actor:
     if not authorization:
         return ANONYMOUS
     if scheme.lower() == "basic":
-        credential = base64.b64decode(credential).decode().partition(":")[2]
+        credential = _password(credential)
     if scheme.lower() == "bearer" and credential.count(".") == 2:
         return _app(state, credential)
     return _bearer(state, credential)
+
+
+def _password(credential: str) -> str:
+    try:
+        return base64.b64decode(credential).decode(errors="replace").partition(":")[2]
+    except binascii.Error:
+        raise Refused(401, "Bad credentials") from None
 
 
 def _bearer(state: State, value: str) -> Actor:

@@ -16,15 +16,13 @@ from tests.fakes.github.changes.apps import LEVELS
 from tests.fakes.github.records import Repository
 from tests.fakes.github.state import Refused, State, not_found
 
-_UNKNOWN = 'Basic realm="GitHub"'
-
 
 class GitHttp:
     def __init__(self, state: State):
         self._state = state
         self._locks: dict[int, Lock] = defaultdict(Lock)
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request, actor: Actor) -> Response:
         """Serve /ORG/NAME.git/…; pushed refs reach pull requests and webhooks before git hears that all went well."""
         full_name, _, rest = request.path.lstrip("/").partition(".git/")
         service = request.args.get("service") or rest
@@ -34,7 +32,7 @@ class GitHttp:
             if repository.full_name.lower() != full_name.lower():
                 location = f"{self._state.url}/{repository.full_name}.git/{rest}?{request.query_string.decode()}"
                 return Response(status=301, headers={"Location": location})
-            actor = self._admit(request, repository, write)
+            self._admit(actor, repository, write)
             rules = self._rules(actor, repository)
         if not write or request.method == "GET":
             return _backend(request, repository, rest, rules)
@@ -50,11 +48,9 @@ class GitHttp:
             raise not_found()
         return found
 
-    def _admit(self, request: Request, repository: Repository, write: bool) -> Actor:
-        authorization = request.headers.get("Authorization", "")
-        actor = access.identify(self._state, authorization)
+    def _admit(self, actor: Actor, repository: Repository, write: bool) -> None:
         if actor is ANONYMOUS and (write or repository.private):
-            raise Refused(401, "Authentication required", headers={"WWW-Authenticate": _UNKNOWN})
+            raise Refused(401, "Authentication required")
         try:
             access.require(actor, repository, ("contents",), "write" if write else "read")
         except Refused as refused:
@@ -62,7 +58,6 @@ class GitHttp:
             raise Refused(refused.status, denied if refused.status == 403 else "Repository not found.") from None
         if write and repository.archived:
             raise Refused(403, "This repository was archived so it is read-only.")
-        return actor
 
     def _rules(self, actor: Actor, repository: Repository) -> dict[str, str]:
         """What the repository's update hook has to refuse."""

@@ -71,13 +71,19 @@ class FakeGitHub:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._server.stop()
-        self.webhooks.stop()
-        wrong = list(self._server.errors)
-        if self._guard is not None:
-            wrong += self._guard.finish()
+        wrong = self._stop()
         if wrong and kind is None:
             raise AssertionError("The fake GitHub found:\n" + "\n".join(wrong))
+
+    def close(self) -> None:
+        """What leaving the block does."""
+        self.__exit__(None)
+
+    def _stop(self) -> list[str]:
+        """All that was wrong."""
+        self._server.stop()
+        self.webhooks.stop()
+        return self._server.errors + (self._guard.finish() if self._guard else [])
 
     @property
     def url(self) -> str:
@@ -96,6 +102,12 @@ class FakeGitHub:
     def tokens(self) -> list[str]:
         """Every token that was ever issued."""
         return self.state.issued
+
+    @property
+    def secrets(self) -> list[str]:
+        """Whatever must never be found where it does not belong: tokens, private keys, webhook and client secrets."""
+        apps_ = self.state.apps.values()
+        return self.tokens + [value for app in apps_ for value in (app.pem, app.webhook_secret, app.client_secret)]
 
     @property
     def webhook_url(self) -> str:

@@ -31,6 +31,7 @@ from tests.fakes.github.web import Web
 from tests.fakes.github.webhooks import Webhooks
 
 API, GRAPHQL = "/api/v3", "/api/graphql"
+POLL_SECONDS = 0.02
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,6 @@ class Server:
         try:
             response = self._with_fault(request, fault) if fault else self._answer(request)
         except ConnectionAbortedError:
-            _tear(environ["werkzeug.socket"])
             raise
         except Exception:
             # Only a server's thread hears of it here: the test has to fail.
@@ -108,11 +108,14 @@ class Server:
                 actor = self._identify(request)
                 response = self._api(request, actor)
             elif ".git/" in request.path:
-                response = self._git.answer(request)
+                actor = self._identify(request)
+                response = self._git.answer(request, actor)
             else:
                 response = self._web.answer(request)
         except Refused as refused:
             response = _json(refused.status, refused.body, refused.headers)
+            if refused.status == 401 and ".git/" in request.path:
+                response.headers["WWW-Authenticate"] = 'Basic realm="GitHub"'
         self._note(request, response.status_code, actor)
         return response
 
@@ -225,14 +228,20 @@ def _json(status: int, body: Any, headers: Any = None) -> Response:
     return Response(content, status, dict(headers or {}), content_type=kind)
 
 
-def _tear(connection: socket.socket) -> None:
-    """Reset the connection: the peer reads ECONNRESET, not an end."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
-
-
 class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
+    dropped = False
+
+    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
+        self.dropped = self.close_connection = True
+
+    def finish(self) -> None:
+        """Reset a connection that a fault has dropped: the peer reads ECONNRESET, and not an end."""
+        if self.dropped:
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        super().finish()
+        if self.dropped:
+            self.connection.close()
 
     def log(self, type: str, message: str, *args: Any) -> None:
         """The hub's own log is enough."""

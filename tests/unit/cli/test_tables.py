@@ -208,6 +208,11 @@ def test_a_closed_breaker_is_a_word_and_an_unknown_one_says_why() -> None:
     assert "breaker" not in text_of(tables.status_panel(status()))
 
 
+def test_webhooks_that_wait_are_told_first() -> None:
+    counted = {"done": 3, "failed": 1, "received": 2}
+    assert tables.deliveries_line(counted).plain == "webhooks: 2 waiting, 1 failed, 3 handled"
+
+
 def test_campaigns_are_a_line_each() -> None:
     first, second = text_of(tables.campaigns_table([status(), status(id="c2", state="running")])).splitlines()[3:5]
     assert first.split()[:4] == ["c0ffee1234", "migrate-to-pyproject", "acme", "completed"]

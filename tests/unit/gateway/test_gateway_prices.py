@@ -13,7 +13,7 @@ from bot.gateway.prices import load_prices
 def test_the_shipped_table_prices_the_default_model() -> None:
     price = load_prices().get(ClaudeStep(prompt="p").model)
     assert price is not None
-    assert (price.rates.input, price.rates.output) == (3_000_000, 15_000_000)
+    assert (price.rates.input, price.rates.output) == (2_000_000, 10_000_000)
 
 
 def test_every_shipped_model_costs_more_to_write_to_a_cache_than_to_read_from_it() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from bot.domain.repositories import Remote
 from bot.errors import GitError, StaleHead
-from bot.git import Mirror, checkout
+from bot.git import Mirror, checkout, forget_dead
 from tests.fakes import repositories
 from tests.fakes.checkouts import Origin
 
@@ -287,3 +287,22 @@ def _push(origin: Origin, commit: str) -> str:
     except GitError as error:
         return "stale" if isinstance(error, StaleHead) or error.retryable else str(error)
     return "won"
+
+
+def test_what_was_kept_for_attempts_that_are_dead_is_forgotten_in_every_mirror(origin: Origin) -> None:
+    def mirrors() -> list[Mirror]:
+        return [Mirror.open(origin.mirrors, "acme", name) for name in ("tool", "group/of/others")]
+
+    for mirror in mirrors():
+        head = mirror.fetch(origin.remote, ["main"])["main"]
+        assert head is not None
+        for attempt in ("c1-1.1", "c1-1.2"):
+            mirror.keep(attempt, head)
+    forget_dead(origin.mirrors, lambda attempt: attempt == "c1-1.2")
+    for mirror in mirrors():
+        kept = [name for name in mirror.repository.references if name.startswith("refs/whimbrel/")]
+        assert kept == ["refs/whimbrel/attempts/c1-1.2"]
+
+
+def test_where_there_are_no_mirrors_nothing_is_kept(tmp_path: Path) -> None:
+    forget_dead(tmp_path / "none", lambda _: False)

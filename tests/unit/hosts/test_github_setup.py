@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
+from bot.cli.setup_hosts import github
 from bot.errors import UsageError
 from bot.hosts.github_app import CHECK, DISCUSS, FETCH, LOOK, PUSH, PUSH_WORKFLOWS
 from bot.hosts.github_setup import EVENTS, LEVELS, PERMISSIONS, creation_url, instance_url, manifest, missing
@@ -73,3 +76,19 @@ def test_what_is_missing_is_named_with_what_there_is() -> None:
     assert missing(granted | {"administration": "write", "members": "write"}) == []
     del granted["checks"]
     assert missing(granted | {"contents": "read"}) == ["contents: write (it has read)", "checks: write (it has none)"]
+
+
+def test_the_page_on_github_lists_every_permission_and_event() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "github.md").read_text()
+    rows = re.findall(r"^\| (\w+) \| (\w+) \| (to .+) \|$", page, re.MULTILINE)
+    assert rows == [(name, permission.level, permission.why) for name, permission in PERMISSIONS.items()]
+    said = " ".join(page.split())
+    assert f"`{'`, `'.join(EVENTS[:-1])}` and `{EVENTS[-1]}`" in said
+
+
+def test_every_command_on_the_page_has_options_that_there_are() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "github.md").read_text()
+    known = {option for parameter in github.params for option in parameter.opts}
+    written = [line for line in page.splitlines() if line.startswith("whimbrel setup github")]
+    assert written
+    assert {word for line in written for word in line.split() if word.startswith("--")} <= known

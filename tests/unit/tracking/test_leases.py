@@ -8,7 +8,8 @@ from bot.domain.states import Outcome, RunState
 from bot.pipeline.lease import LEASE
 from bot.store import audit, runs
 from bot.store.runs import Run
-from bot.tracking.leases import reclaim, reclaim_expired
+from bot.tracking.leases import reclaim, reclaim_expired, reclaim_lost
+from bot.tracking.presence import present
 from tests.fakes.world import World
 
 
@@ -93,3 +94,18 @@ def test_a_run_that_has_ended_meanwhile_is_left_alone(world: World, run: Run) ->
     before = actions(world)
     assert not reclaim(world.services, run, "killed")
     assert actions(world) == before
+
+
+def test_what_a_dead_worker_of_this_home_had_is_handed_back_at_once(world: World, run: Run) -> None:
+    with present(world.services.home, "another"), present(world.services.home, run.worker):
+        assert reclaim_lost(world.services) == []
+    leave_lock(world, run.worker)
+    assert reclaim_lost(world.services) == [run]
+    assert world.run(run.campaign_id).losses == 1
+    assert actions(world)[-1] == ("attempt.lost", "its worker died")
+    assert reclaim_lost(world.services) == []
+
+
+def leave_lock(world: World, worker: str) -> None:
+    """What a kill -9 leaves of it: the file, which nobody holds."""
+    (world.services.home / "workers" / f"{worker}.lock").touch()

@@ -19,7 +19,7 @@ ref=$1 old=$2 new=$3
 if [ -n "$HUB_PROTECTED" ]; then
     for pattern in $HUB_PROTECTED; do
         case "$ref" in
-            refs/heads/$pattern) echo "GH006: Protected branch update failed for $ref." >&2; exit 1 ;;
+            refs/heads/$pattern) echo "error: GH006: Protected branch update failed for $ref." >&2; exit 1 ;;
         esac
     done
 fi
