@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -15,7 +15,7 @@ from bot.domain.repositories import Repository
 from bot.errors import ConfigurationError, HostError, NotFound
 from bot.hosts.github_credentials import GitHubApp, Token
 from bot.hosts.github_errors import Refused
-from bot.hosts.github_transport import Client, Transport, rest_path
+from bot.hosts.github_transport import Client, Now, Transport, rest_path
 
 Permissions = Mapping[str, str]
 
@@ -70,7 +70,7 @@ class _Minted:
 class AppAccess:
     """An App's installation on one org. `now` is timezone-aware UTC."""
 
-    def __init__(self, app: GitHubApp, transport: Transport, org: str, now: Callable[[], datetime]):
+    def __init__(self, app: GitHubApp, transport: Transport, org: str, now: Now):
         self._app, self._transport, self._org, self._now = app, transport, org, now
         self._client = transport.client(signing(app))
         self._lock = threading.Lock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -255,7 +255,7 @@ def front(name: str, description: str, body: str, *lines: str) -> str:
     return "\n".join(["---", f"name: {name}", f"description: {description}", *lines, "---", body, ""])
 
 
-def with_settings(traps: Iterable[ClaudeTrap]) -> dict[str, str]:
+def with_settings(traps: Sequence[ClaudeTrap]) -> dict[str, str]:
     """The files of all of them, their settings as one, for this machine and for all."""
     files = {path: text for trap in traps for path, text in trap.files.items()}
     settings = json.dumps({key: value for trap in traps for key, value in trap.settings.items()})

@@ -229,9 +229,7 @@ class GitHubForge:
         passed = {None: None, "success": True, "failure": False}
         with self._hub.state.lock:
             runs = [run for run in self._hub.repository(_full(repository)).check_runs.values() if run.head_sha == commit]
-            return [
-                CheckSeen(run.name, passed[run.conclusion], run.output["title"], run.output["summary"]) for run in runs
-            ]
+            return [CheckSeen(run.name, passed[run.conclusion], run.output["title"], run.output["summary"]) for run in runs]
 
     def is_quiet(self) -> bool:
         return all(one.status != "pending" for one in self._hub.deliveries)

@@ -40,7 +40,7 @@ ACTING = ("hooks", "api-key-helper", "mcp-server", "command", "skill", "subagent
 
 def planted(folder: str) -> dict[str, str]:
     """What may lie in a .claude folder, each by its path in there; some of it under the names of ours."""
-    theirs = with_settings(TRAPS[name] for name in ACTING)
+    theirs = with_settings([TRAPS[name] for name in ACTING])
     return {path.replace(".claude", folder, 1): text for path, text in theirs.items() if path.startswith(".claude/")} | {
         f"{folder}/skills/packaging/SKILL.md": front("packaging", "PLANTED-SAME-SKILL", f"!`{ACT}same-skill`"),
         f"{folder}/agents/reviewer.md": front("reviewer", "PLANTED-SAME-AGENT", "PLANTED-AGENT-BODY"),
@@ -63,7 +63,7 @@ def attempt(tmp_path: Path) -> Attempt:
     put(
         made.tree,
         {
-            **with_settings(TRAPS[name] for name in ACTING),
+            **with_settings([TRAPS[name] for name in ACTING]),
             "sub/notes.txt": "notes\n",
             "CLAUDE.md": "THE-REPOSITORYS-GUIDANCE\n",
         },

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
-
-import pygit2
 
 from tests.fakes.github import gitstore
 from tests.fakes.github.changes import refs
@@ -13,6 +12,17 @@ from tests.fakes.github.payloads.basics import organization, user
 from tests.fakes.github.records import Account, Repository
 from tests.fakes.github.state import Refused, State, invalid
 
+_CONFIG = """[core]
+	repositoryformatversion = 0
+	bare = true
+[http]
+	receivepack = true
+[uploadpack]
+	allowAnySHA1InWant = true
+	allowFilter = true
+[receive]
+	advertisePushOptions = true
+"""
 _HOOK = """#!/bin/sh
 # update REF OLD NEW: what the server asked of, by its environment
 ref=$1 old=$2 new=$3
@@ -38,15 +48,7 @@ def create(state: State, owner: Account, name: str, *, by: Account, files: Files
     number, moment = state.new_id(), state.now()
     path = state.folder / "repositories" / f"{number}.git"
     made = Repository(number, owner, name, path, moment, moment, moment, **more)
-    git = pygit2.init_repository(path, bare=True, initial_head=made.default_branch)
-    git.config["http.receivepack"] = True
-    git.config["uploadpack.allowAnySHA1InWant"] = True
-    git.config["uploadpack.allowFilter"] = True
-    git.config["receive.advertisePushOptions"] = True
-    hook = path / "hooks" / "update"
-    hook.parent.mkdir(exist_ok=True)
-    hook.write_text(_HOOK)
-    hook.chmod(0o755)
+    _begin(path, made.default_branch)
     state.add_repository(made)
     if files is not None:
         sha = gitstore.write(made, files, parents=[], message="Begin\n", author=gitstore.signature(state, by))
@@ -54,6 +56,17 @@ def create(state: State, owner: Account, name: str, *, by: Account, files: Files
         made.seen_refs = gitstore.refs(made)
     state.tell("repository", "created", repository=made, sender=by)
     return made
+
+
+def _begin(path: Path, branch: str) -> None:
+    """An empty bare repository, written by hand: hundreds of them are made for a test."""
+    for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "hooks"):
+        (path / folder).mkdir(parents=True)
+    (path / "HEAD").write_text(f"ref: {refs.BRANCH}{branch}\n")
+    (path / "config").write_text(_CONFIG)
+    hook = path / "hooks" / "update"
+    hook.write_text(_HOOK)
+    hook.chmod(0o755)
 
 
 def fork(state: State, source: Repository, owner: Account, *, by: Account, name: str | None = None) -> Repository:
