@@ -215,7 +215,7 @@ def claude_traps(act: str, secret: Path) -> dict[str, ClaudeTrap]:
             {".mcp.json": json.dumps({"mcpServers": server})},
             {"enableAllProjectMcpServers": True, "enabledMcpjsonServers": ["planted"]},
         ),
-        "command": ClaudeTrap({".claude/commands/plant.md": f"---\ndescription: PLANTED-COMMAND\n---\n!`{act}command`\n"}),
+        "command": ClaudeTrap({".claude/commands/command.md": f"---\ndescription: PLANTED-COMMAND\n---\n!`{act}command`\n"}),
         "skill": ClaudeTrap({".claude/skills/plant/SKILL.md": front("plant", "PLANTED-SKILL", f"!`{act}skill`")}),
         "subagent": ClaudeTrap({".claude/agents/plant.md": front("plant", "PLANTED-AGENT", "PLANTED-AGENT-BODY")}),
         "output-style": ClaudeTrap(

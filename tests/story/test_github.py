@@ -93,7 +93,7 @@ def an_operator_and_two_labels_start_work(site: Site) -> None:
     campaign = site.start("notice")
     for name in site.names[:2]:
         site.forge.label(MAINTAINER, name, site.issues[name], "whimbrel:greet")
-    assert site.start("notice") == campaign
+    site.start("notice")
     site.settle()
     assert site.outcomes(campaign) == dict.fromkeys(site.names, "published")
 
