@@ -36,8 +36,14 @@ KEPT_FREE = 256
 """What sandboxes leave to the host."""
 
 
-def test_a_mirror_says_that_it_will_do_later(tmp_path: Path) -> None:
-    bare = tmp_path / "host" / "one.git"
+@pytest.fixture
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With a short path: the server's socket is then in its home."""
+    return tmp_path_factory.mktemp("d")
+
+
+def test_a_mirror_says_that_it_will_do_later(place: Path) -> None:
+    bare = place / "host" / "one.git"
     head = repositories.head(repositories.make(bare, {"README.md": b"# Hello\n"}))
     assert head is not None
     changeset = Changeset(head, (FileChange("NOTE.md", FileMode.REGULAR, os.urandom(1 << 20)),))
@@ -55,11 +61,11 @@ def test_a_mirror_says_that_it_will_do_later(tmp_path: Path) -> None:
         assert mirror.has(commit)
         assert read_changeset(mirror, commit) == changeset
 
-    with_small_disk(tmp_path / "mirrors", 8, test)
+    with_small_disk(place / "mirrors", 8, test)
 
 
-def test_a_ledger_reserves_nothing_and_forgets_nothing(tmp_path: Path, clock: ManualClock) -> None:
-    folder = tmp_path / "ledger"
+def test_a_ledger_reserves_nothing_and_forgets_nothing(place: Path, clock: ManualClock) -> None:
+    folder = place / "ledger"
 
     def test(disk: SmallDisk) -> None:
         database = Database(f"sqlite:///{folder}/w.db")
@@ -89,11 +95,11 @@ def held(database: Database) -> int:
 
 
 @pytest.mark.slow
-def test_under_the_mirrors_at_the_commit(tmp_path: Path) -> None:
+def test_under_the_mirrors_at_the_commit(place: Path) -> None:
     """It is said why the run waits, and the attempt costs none of those that are allowed."""
 
     def test(disk: SmallDisk) -> None:
-        with site_in(tmp_path) as site:
+        with site_in(place) as site:
             with held_at(site, BOUNDARIES["collect-commit"], "one"):
                 disk.fill()
             eventually(lambda: site.run_of("one")["state"] != "running", "it is handed back")
@@ -104,16 +110,16 @@ def test_under_the_mirrors_at_the_commit(tmp_path: Path) -> None:
             git = ["git", "-C", disk.folder / "acme" / "one.git"]
             subprocess.run([*git, "fsck", "--full", "--strict"], check=True, capture_output=True)
 
-    with_small_disk(tmp_path / ".whimbrel" / "mirrors", MEGABYTES, test)
+    with_small_disk(place / ".whimbrel" / "mirrors", MEGABYTES, test)
 
 
 @pytest.mark.slow
-def test_under_the_ledger_in_the_middle_of_a_request(tmp_path: Path) -> None:
+def test_under_the_ledger_in_the_middle_of_a_request(place: Path) -> None:
     """Money fails closed: what it cost cannot be written, so it stays reserved, and no other request leaves."""
-    folder = tmp_path / "ledger"
+    folder = place / "ledger"
 
     def test(disk: SmallDisk) -> None:
-        with site_in(tmp_path / "p", DATABASE_URL=f"sqlite:///{folder}/w.db") as site:
+        with site_in(place / "p", DATABASE_URL=f"sqlite:///{folder}/w.db") as site:
             with held_at(site, BOUNDARIES["model request"], "one"), no_room_in_the_log(folder / "w.db", disk):
                 in_flight, horse = site.reserved(), site.horse
                 site.model.answers.set()
@@ -128,12 +134,12 @@ def test_under_the_ledger_in_the_middle_of_a_request(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_under_everything(tmp_path: Path) -> None:
+def test_under_everything(place: Path) -> None:
     """Not even Redis can write: workers end, and are started again, until there is room."""
-    folder = tmp_path / "p" / "small"
+    folder = place / "p" / "small"
 
     def test(disk: SmallDisk) -> None:
-        with site_in(tmp_path / "p", WHIMBREL_HOME=str(folder / "home")) as site:
+        with site_in(place / "p", WHIMBREL_HOME=str(folder / "home")) as site:
             with held_at(site, BOUNDARIES["collect-commit"], "one"):
                 horse = site.horse
                 disk.fill()

@@ -6,7 +6,7 @@ import ctypes
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
@@ -34,7 +34,8 @@ def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sites]:
 
 def kill(*victims: psutil.Process) -> None:
     for victim in victims:
-        victim.kill()
+        with suppress(psutil.NoSuchProcess):  # it died of another's death
+            victim.kill()
     eventually(lambda: not any(alive(victim.pid) for victim in victims), "the victims are dead")
 
 

@@ -94,7 +94,7 @@ class Forge(Protocol):
         """Was each webhook answered?"""
 
     def refused(self) -> list[str]:
-        """The webhooks that were answered with anything but a 2xx."""
+        """The webhooks that were never answered with a 2xx."""
 
     def delivered_of(self, person: str) -> list[str]:
         """The ids of the deliveries that tell of what somebody has said or labelled."""
@@ -235,7 +235,8 @@ class GitHubForge:
         return all(one.status != "pending" for one in self._hub.deliveries)
 
     def refused(self) -> list[str]:
-        return [f"{one.event} {one.action}: {one.status}, {one.response_body}" for one in self._hub.deliveries if not one.ok]
+        taken = {one.guid for one in self._hub.deliveries if one.ok}
+        return [f"{one.event} {one.action}: {one.status}" for one in self._hub.deliveries if one.guid not in taken]
 
     def delivered_of(self, person: str) -> list[str]:
         said = [one for one in self._hub.deliveries if one.event == "issue_comment" or one.action == "labeled"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -139,10 +138,13 @@ def living(forge: Forge, project: Project, names: list[str]) -> Iterator[Site]:
         stack.callback(site.database.dispose)
         started = [stack.enter_context(process(project, *command)) for command in commands()]
         site.until(site.is_up, "all processes are up")
-        yield site
-        for each in started:
-            each.send_signal(signal.SIGTERM)
-        assert {each.wait(PATIENCE_SECONDS) for each in started} == {0}, site.output()
+        try:
+            yield site
+        finally:
+            for each in started:
+                each.terminate()
+            ended = [each.wait(PATIENCE_SECONDS) for each in started]
+        assert set(ended) == {0}, site.output()
 
 
 def commands() -> list[list[str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,8 +40,9 @@ class Trapped:
         return repositories.files_at(self.project.bare(name), BRANCH)
 
     def text(self, name: str) -> str:
-        """The pull request as the host has it."""
-        return f"{self.pull_requests[name]['title']}\n{self.pull_requests[name]['body']}"
+        """The pull request's title and body, as the host has them."""
+        text = self.pull_requests[name]["text"]
+        return f"{text['title']}\n{text['body']}"
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +83,20 @@ def test_what_is_published_is_the_change_alone_byte_for_byte(trapped: Trapped, n
 
 def test_nothing_that_was_planted_ran_on_the_host(trapped: Trapped) -> None:
     assert not canary(trapped.project).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [("nested-repository", "deep/er"), ("repository-at-the-root", "."), ("git-file", "."), ("git-file-below", "sub")],
+)
+def test_a_git_that_trusts_the_tree_would_have_run_it(tmp_path: Path, name: str, folder: str) -> None:
+    """Else its silence would mean nothing."""
+    planted = tmp_path / "CANARY"
+    (tmp_path / "tree").mkdir()
+    script = f"{hostile.traps(planted, NOWHERE)[name].script}\ngit -C {folder} status || true\n"
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_CONFIG_NOSYSTEM": "1"}
+    subprocess.run(["bash", "-c", script], cwd=tmp_path / "tree", env=environment, check=True, capture_output=True)
+    assert planted.exists()
 
 
 def test_the_operators_file_is_in_nothing_that_was_kept_or_published(trapped: Trapped) -> None:
