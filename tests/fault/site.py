@@ -192,6 +192,7 @@ class Site(Faulty):
             process.terminate()
         for process in self._roles.values():
             assert process.wait(COMMAND_SECONDS) == 0, self.said
+        self.project.whimbrel("audit", "verify")
         self.require_nothing_left()
 
     def _only_roles_run(self) -> bool:

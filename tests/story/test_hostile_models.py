@@ -225,6 +225,7 @@ def test_ansi_is_mere_text_on_a_terminal(loud: tuple[Project, Campaign, str], na
     assert shows_only_text(said)
     for arguments in (("show", run), ("show", run, "--json"), ("show", run, "--transcript"), ("runs", campaign.id)):
         assert shows_only_text(on_a_terminal(project, *arguments)), arguments
+    assert r"\u009b2J\u202ekcab" in on_a_terminal(project, "show", run, "--transcript")
 
 
 @pytest.mark.slow

@@ -66,16 +66,16 @@ def billing(project: Project, upstream: FakeUpstream) -> Billing:
 
 
 def test_an_allowance_that_ends_midway_ends_the_rest_and_is_equal_to_the_bill(billing: Billing) -> None:
-    names = ("a", "b", "c", "d")
+    names = ("a", "b", "c")
     billing.repositories(*names)
-    billing.project.write_org(quota={"usd_per_month": 0.7})
+    billing.project.write_org(quota={"usd_per_month": 0.6})
     campaign = billing.project.run("notes", status=3)
     outcomes = [campaign[name]["outcome"] for name in names]
     paid = outcomes.count("published")
     assert 1 <= paid < len(names)
     assert outcomes == ["published"] * paid + ["budget_exhausted"] * (len(names) - paid)
     for name in names[paid:]:
-        assert "of $0.70" in campaign[name]["reason"]
+        assert "of $0.60" in campaign[name]["reason"]
         assert (campaign[name]["cost_usd"], campaign[name]["pull_request"]) == ("0.000000", None)
     assert billing.ledger == billing.bill == paid * REQUEST
     assert sum(micro_usd(row["cost_usd"]) for row in campaign.rows) == billing.bill
