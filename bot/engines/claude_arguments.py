@@ -44,6 +44,8 @@ _ENVIRONMENT = {
     "DISABLE_AUTOUPDATER": "1",
     "DISABLE_ERROR_REPORTING": "1",
     "DISABLE_TELEMETRY": "1",
+    # Some models are offered a placeholder for tools that are to be searched: a step names all of its tools.
+    "ENABLE_TOOL_SEARCH": "false",
     # Without it the binary refuses bypassPermissions to uid 0, which a sandbox without a user namespace has.
     "IS_SANDBOX": "1",
 }

@@ -8,7 +8,7 @@ import socket
 from typing import Any
 
 USER = {"role": "user", "content": "hi"}
-MESSAGE: dict[str, Any] = {"model": "claude-sonnet-4-5", "max_tokens": 5, "messages": [USER]}
+MESSAGE: dict[str, Any] = {"model": "claude-sonnet-5-5", "max_tokens": 5, "messages": [USER]}
 IMAGE = {"type": "image", "source": {"type": "url", "url": "http://example.com/a.png"}}
 ASKED: dict[str, tuple[str, dict[str, Any]]] = {
     "allowed": ("/v1/messages", MESSAGE),

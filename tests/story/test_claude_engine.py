@@ -61,7 +61,7 @@ def test_a_python_project_is_migrated_and_every_token_is_metered(attempt: Attemp
     assert "pip install ." in (attempt.tree / "README.md").read_text()
     assert all("CLAUDE-MD-GUIDED" in billed.conversation.context for billed in model.bill)
     assert {billed.api_key for billed in model.bill} == {KEY}
-    assert {billed.model for billed in model.bill} == {"claude-sonnet-4-5"}
+    assert {billed.model for billed in model.bill} == {"claude-sonnet-5-5"}
     assert [settled.usage for settled in attempt.meter.settled] == [billed.usage for billed in model.bill]
     assert not any(settled.estimated for settled in attempt.meter.settled)
     assert not attempt.meter.open
@@ -127,8 +127,8 @@ def test_through_the_socket_there_is_no_other_model_and_no_other_path(
     )
     asked = (
         "/v1/messages claude-opus-4-5",
-        "/v1/models claude-sonnet-4-5",
-        "/v1/messages claude-sonnet-4-5",
+        "/v1/models claude-sonnet-5-5",
+        "/v1/messages claude-sonnet-5-5",
     )
     model = serve(playing(*(bash(f"python3 ask.py {arguments}") for arguments in asked)))
     attempt.apply(model)
@@ -136,7 +136,7 @@ def test_through_the_socket_there_is_no_other_model_and_no_other_path(
     assert other_model.startswith("STATUS 4")
     assert other_path.startswith("STATUS 404")
     assert allowed.startswith("STATUS 200")
-    assert {billed.model for billed in model.bill} == {"claude-sonnet-4-5"}
+    assert {billed.model for billed in model.bill} == {"claude-sonnet-5-5"}
     assert len(attempt.meter.settled) == len(model.bill) == 5
 
 
@@ -168,7 +168,7 @@ def test_what_the_repository_configures_is_never_executed(attempt: Attempt, serv
     assert not (attempt.tree / "CANARY").exists()
     assert (attempt.tree / "made.txt").read_text() == "made\n"
     assert "planted-value" not in listed.text
-    assert {billed.model for billed in model.bill} == {"claude-sonnet-4-5"}
+    assert {billed.model for billed in model.bill} == {"claude-sonnet-5-5"}
     assert model.bill[0].conversation.tools == {"Bash", "Edit", "Read", "Write", "Glob", "Grep"}
     seen = model.bill[-1].conversation
     assert "GUIDANCE from the repository" in seen.context

@@ -23,7 +23,7 @@ from tests.fakes.hostile import claude_traps, front, with_settings
 from tests.story.attempts import Attempt, bash, results
 from tests.story.attempts import playing as playing_one
 
-MODEL = "claude-sonnet-4-5"
+MODEL = "claude-sonnet-5-5"
 GUIDED = {"config": "CLAUDE.md", "skills": "skills", "subagents": "agents"}
 OURS = ["whimbrel:packaging", "whimbrel:reviewer"]
 SCHEMA = {

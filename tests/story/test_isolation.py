@@ -136,7 +136,7 @@ def test_through_the_socket_only_the_policys_model_answers(probed: Probed) -> No
     statuses = json.loads(probed.bash("python3 ask.py"))
     assert statuses.pop("allowed") == 200
     assert {what: status for what, status in statuses.items() if not 400 <= status < 500} == {}
-    assert {billed.model for billed in probed.model.bill} == {"claude-sonnet-4-5"}
+    assert {billed.model for billed in probed.model.bill} == {"claude-sonnet-5-5"}
     asked_directly = [billed for billed in probed.model.bill if billed.conversation.prompt == "hi"]
     assert len(asked_directly) == 1
 

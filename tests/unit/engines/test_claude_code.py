@@ -333,7 +333,7 @@ def test_it_tells_its_start_its_steps_and_its_end(scene: Scene) -> None:
     scene.events = [read, {**DONE, "permission_denials": [denied]}]
     scene.apply()
     (start, started), (step, _), (end, data) = scene.told
-    assert start == "Claude Code starts with claude-sonnet-4-5"
+    assert start == "Claude Code starts with claude-sonnet-5-5"
     assert len(started["prompt_sha256"]) == 64
     assert step == "Read a"
     assert end == "Claude Code ended after 2 turns: 1,200 tokens, $0.006"
