@@ -15,6 +15,7 @@
     ├── GitError                  git failed; `retryable` tells whether trying again can help
     │   └── StaleHead             a branch is not where it was last seen: compare-and-swap lost
     ├── SandboxError              the sandbox could not be started: never run without it
+    ├── DiskFull                  this machine has no room left, whoever has filled it: retryable
     ├── EngineError               a step could not make its change
     │   ├── CommandFailed         a `run:` step ended with another status than 0
     │   ├── LimitReached          wall clock, idle clock, memory, processes, disk: with the figure
@@ -123,6 +124,14 @@ class StaleHead(GitError):
 
 class SandboxError(WhimbrelError):
     code = "sandbox"
+
+
+class DiskFull(WhimbrelError):
+    code = "disk_full"
+    retryable = True
+
+    def __init__(self, message: str):
+        super().__init__(message, mend="make room where WHIMBREL_HOME is")
 
 
 class EngineError(WhimbrelError):

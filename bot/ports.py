@@ -201,7 +201,7 @@ class Sandbox(Protocol):
 
         Lines come without their newline, cut where they are overlong. `on_line` and `cancelled` are called in this thread, the
         latter several times a second. When it returns or raises, no process of the command is alive. Raises SandboxError where
-        the sandbox cannot be started.
+        the sandbox cannot be started, DiskFull where the host has no room left for it.
         """
 
 

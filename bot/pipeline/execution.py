@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -10,7 +13,7 @@ from sqlalchemy import Connection
 from bot.domain.money import decimal_usd, month_of
 from bot.domain.retries import again
 from bot.domain.states import Outcome
-from bot.errors import ChangeRefused, FenceLost, QuotaRefused, WhimbrelError
+from bot.errors import ChangeRefused, DiskFull, FenceLost, QuotaRefused, WhimbrelError
 from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.attempt import attempt
 from bot.pipeline.lease import LEASE, Lease
@@ -31,7 +34,8 @@ def execute(services: Services, run_id: str, fence: int, *, worker: str) -> Ende
     began = services.clock.monotonic()
     with Lease(services, assignment.run) as lease:
         try:
-            ended = attempt(services, assignment, accounts, recorder, lease)
+            with disk_full_told():
+                ended = attempt(services, assignment, accounts, recorder, lease)
             error = None
         except FenceLost:
             return None
@@ -52,6 +56,17 @@ def execute(services: Services, run_id: str, fence: int, *, worker: str) -> Ende
         if error.retryable:
             ended = replace(ended, reason=f"given up after {assignment.run.attempts} attempts: {ended.reason}")
     return _finish(services, assignment, recorder, ended, duration_ms)
+
+
+@contextmanager
+def disk_full_told() -> Iterator[None]:
+    """Any write of an attempt may find no room: that passes, once somebody has made some."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFull(str(error)) from error
 
 
 def execute_preview(services: Services, campaign_id: str, *, worker: str) -> None:

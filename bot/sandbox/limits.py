@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bot.domain.policies import Limits
+from bot.errors import DiskFull
 from bot.ports import SandboxCommand, SandboxEnd
 from bot.sandbox.disk import LONGEST_PATH, DiskUse
 from bot.sandbox.output import Output
@@ -94,7 +95,10 @@ class Watch:
         self._started = self._looked = time.monotonic()
 
     def breach(self) -> Breach | None:
-        """The first limit that was reached, or None; it looks only when the last look is a while ago."""
+        """The first limit that was reached, or None; it looks only when the last look is a while ago.
+
+        Raises DiskFull where there is hardly any room left on the host, and it is not this command that took it.
+        """
         now = time.monotonic()
         if now - self._looked < _LOOK_SECONDS:
             return None
@@ -130,9 +134,12 @@ class Watch:
             words = f"disk: folders nested to paths of more than {LONGEST_PATH:,} bytes, too deep to be counted"
             return Breach(SandboxEnd.DISK, words)
         free = self._disk.free()
-        if free < _FREE_DISK:
-            return Breach(SandboxEnd.DISK, f"disk: {free // MB:,} MB left on the host, {_FREE_DISK // MB:,} MB are kept free")
-        return None
+        if free >= _FREE_DISK:
+            return None
+        words = f"{free // MB:,} MB left on the host, {_FREE_DISK // MB:,} MB are kept free"
+        if used < _FREE_DISK:
+            raise DiskFull(f"disk: {words}")
+        return Breach(SandboxEnd.DISK, f"disk: {used // MB:,} MB used, {words}")
 
 
 def _over_time(end: SandboxEnd, what: str, seconds: float, allowed: float) -> Breach | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from datetime import timedelta
 from decimal import Decimal
 
@@ -73,6 +74,14 @@ def test_an_error_is_an_outcome_with_its_reason(world: World, error: WhimbrelErr
     assert world.ended(run) == told
     assert world.pull_requests("tool") == []
     world.require_tidy()
+
+
+def test_a_full_disk_passes_once_there_is_room(world: World) -> None:
+    run = act(world, raising(OSError(errno.ENOSPC, "No space left on device")))
+    assert (run.state, run.setbacks) == (RunState.PENDING, 1)
+    world.clock.advance(15)
+    world.work()
+    assert world.ended(run).startswith("published: ")
 
 
 def test_a_mistake_of_ours_ends_the_run_too_with_its_trace(world: World) -> None:
