@@ -39,6 +39,9 @@ class Host(Protocol):
     def repositories(self, org: str) -> Iterator[Repository]:
         """Every repository of the org, archived ones and forks too, ordered by name."""
 
+    def repository(self, org: str, name: str) -> Repository:
+        """The one of that very name, as the listing has it."""
+
     def read_files(self, repository: Repository, paths: Iterable[str]) -> Mapping[str, bytes]:
         """The content of those of `paths` that are regular files at the head of the default branch, by path."""
 

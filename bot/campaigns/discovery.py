@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
@@ -10,8 +11,16 @@ from bot.domain.policies import CampaignPolicy, OrgPolicy, RepositoryPolicy
 from bot.domain.policy_files import parse_repository
 from bot.domain.pull_requests import PullRequestState
 from bot.domain.repositories import Repository, Target
-from bot.domain.selection import REPOSITORY_POLICY, FileFacts, decide_by_files, decide_by_listing, is_among, wanted_files
-from bot.errors import PolicyError
+from bot.domain.selection import (
+    REPOSITORY_POLICY,
+    FileFacts,
+    decide_by_files,
+    decide_by_listing,
+    is_among,
+    literal,
+    wanted_files,
+)
+from bot.errors import NotFound, PolicyError
 from bot.ports import Host, ReadsInBulk
 from bot.store.campaigns import PlanEntry
 from bot.store.publications import Change, Publication
@@ -45,7 +54,7 @@ def discover(
 
     The cheap reasons to skip come first: nothing is read of a repository that its listing rules out.
     """
-    asked = (each for each in host.repositories(org.org) if is_among(each.name, only))
+    asked = _listed(host, org.org, only)
     entries = []
     while some := list(islice(asked, READ_AT_ONCE)):
         reasons = {each.name: _by_what_is_known(each, policy, revision, earlier) for each in some}
@@ -55,6 +64,15 @@ def discover(
             entries.append(PlanEntry(_target(repository), repository, reason))
             seen(repository)
     return entries
+
+
+def _listed(host: Host, org: str, only: Sequence[str]) -> Iterator[Repository]:
+    """Those whose names match. Plain names are asked for one by one: nobody lists thousands to look at one."""
+    names = [name for glob in only if (name := literal(glob)) is not None]
+    if only and len(names) == len(only):
+        with suppress(NotFound):
+            return iter([host.repository(org, name) for name in sorted(set(names))])
+    return (each for each in host.repositories(org) if is_among(each.name, only))
 
 
 def already_published(publication: Publication | None, revision: str) -> str | None:

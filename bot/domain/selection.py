@@ -7,6 +7,8 @@ with what `wanted_files` asked for.
 from __future__ import annotations
 
 import fnmatch
+import glob
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -36,6 +38,12 @@ class FileFacts:
 def is_among(name: str, globs: Sequence[str]) -> bool:
     """Does the repository's name match one of the globs? Any does, where there are none."""
     return not globs or any(fnmatch.fnmatchcase(name, glob) for glob in globs)
+
+
+def literal(pattern: str) -> str | None:
+    """The one name that a glob stands for (`glob.escape` makes such ones); None where it may match several."""
+    name = re.sub(r"\[([*?[])\]", r"\1", pattern)
+    return name if glob.escape(name) == pattern else None
 
 
 def decide_by_listing(repository: Repository, policy: CampaignPolicy) -> str | None:

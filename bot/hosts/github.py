@@ -49,6 +49,15 @@ class GitHubHost:
             return github_reading.chosen_repositories(self._looking(), org)
         return github_reading.all_repositories(self._looking(), org)
 
+    def repository(self, org: str, name: str) -> Repository:
+        if self._access.is_selected():
+            found = next((each for each in self.repositories(org) if each.name == name), None)
+        else:
+            found = github_reading.find_repository(self._looking(), org, name)
+        if found is None:
+            raise NotFound(f"there is no repository {org}/{name}, or the bot may not see it")
+        return found
+
     def read_files(self, repository: Repository, paths: Iterable[str]) -> Mapping[str, bytes]:
         found = self.read_many([repository], paths)
         if repository.name not in found:

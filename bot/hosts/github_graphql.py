@@ -29,6 +29,10 @@ REPOSITORIES = f"""query Repositories($org: String!, $after: String) {{
   }}
 }}
 {_FACTS}"""
+REPOSITORY = f"""query Repository($owner: String!, $name: String!) {{
+  repository(owner: $owner, name: $name) {{ ...facts }}
+}}
+{_FACTS}"""
 CHOSEN = f"""query Chosen($ids: [ID!]!) {{
   nodes(ids: $ids) {{ ... on Repository {{ ...facts }} }}
 }}

@@ -12,7 +12,7 @@ from github.Repository import Repository as SdkRepository
 from bot.domain.repositories import Repository
 from bot.errors import HostLimited, HostUnavailable
 from bot.hosts.github_errors import Refused
-from bot.hosts.github_graphql import CHOSEN, REPOSITORIES, Node, blobs, files_document, pages, repository_value
+from bot.hosts.github_graphql import CHOSEN, REPOSITORIES, REPOSITORY, Node, blobs, files_document, pages, repository_value
 from bot.hosts.github_transport import Client, rest_path
 
 _PAGE = 100
@@ -35,6 +35,12 @@ def chosen_repositories(client: Client, org: str) -> Iterator[Repository]:
     for some in _slices(found, _PAGE):
         nodes = client.graphql(CHOSEN, {"ids": [each["node_id"] for each in some]}, missing_is_null=True)["nodes"]
         yield from (repository_value(org, node) for node in nodes if node)
+
+
+def find_repository(client: Client, org: str, name: str) -> Repository | None:
+    """The one of that very name; None where there is none, or it has another name now."""
+    node = client.graphql(REPOSITORY, {"owner": org, "name": name}, missing_is_null=True)["repository"]
+    return repository_value(org, node) if node is not None and node["name"] == name else None
 
 
 def read_many(client: Client, repositories: Sequence[Repository], paths: Sequence[str]) -> dict[str, dict[str, bytes]]:

@@ -138,6 +138,14 @@ class TestRepositories:
         assert found.url
         assert not found.unusable
 
+    def test_one_is_found_by_its_name_alone(self, subject: Subject, host: Host) -> None:
+        subject.create("tool", {"README.md": b"hello\n"}, archived=True)
+        subject.create("tool-2", {"README.md": b"hello\n"})
+        assert host.repository(subject.org, "tool") == listed(subject, "tool")
+        for name in ("too", "TOOL", "../tool", ""):
+            with pytest.raises(NotFound):
+                host.repository(subject.org, name)
+
     def test_an_unknown_org_is_not_found(self, host: Host) -> None:
         with pytest.raises(NotFound):
             list(host.repositories("no-such-org"))

@@ -63,6 +63,10 @@ class WatchedHost:
         with self._watched("repositories"):
             return self._host.repositories(org)
 
+    def repository(self, org: str, name: str) -> Repository:
+        with self._watched("repository"):
+            return self._host.repository(org, name)
+
     def read_files(self, repository: Repository, paths: Iterable[str]) -> Mapping[str, bytes]:
         with self._watched("read_files"):
             return self._host.read_files(repository, paths)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import glob
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bot.domain.policies import CampaignPolicy, RepositoryPolicy
 from bot.domain.repositories import Repository
-from bot.domain.selection import FileFacts, WantedFiles, decide_by_files, decide_by_listing, wanted_files
+from bot.domain.selection import FileFacts, WantedFiles, decide_by_files, decide_by_listing, literal, wanted_files
 
 REPOSITORY = Repository(
     "acme",
@@ -110,3 +113,13 @@ def test_by_files(files: dict[str, list[str]], paths: list[str], reason: str | N
 )
 def test_opting_out(own: dict[str, object] | None, reason: str | None) -> None:
     assert by_files({}, own=own) == reason
+
+
+@given(st.text())
+def test_an_escaped_name_is_the_name(name: str) -> None:
+    assert literal(glob.escape(name)) == name
+
+
+@pytest.mark.parametrize("pattern", ["*", "a?", "[ab]", "a*[*]", "tool-[0-9]"])
+def test_what_may_match_several_is_no_name(pattern: str) -> None:
+    assert literal(pattern) is None
