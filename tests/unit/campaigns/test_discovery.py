@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from bot.campaigns.discovery import already_published
+from bot.campaigns.discovery import already_published, discover
+from bot.domain.policies import CampaignPolicy
 from bot.errors import ChangeRefused
 from bot.ports import StepContext
 from bot.store.campaigns import Plan
@@ -55,6 +56,24 @@ def test_nothing_is_read_of_what_its_listing_rules_out(world: World) -> None:
     plan, _ = world.plan(select={"exclude": ["sandbox-*"]})
     assert skips(plan)["sandbox-1"] is not None
     assert set(asked) == {"before repositories", "after repositories"}
+
+
+def test_nobody_lists_an_org_to_look_at_one_repository(world: World) -> None:
+    for name in ("api", "tool"):
+        world.repository(name)
+    asked: list[str] = []
+    host = WatchedHost(world.local, asked.append)
+    policy = CampaignPolicy.model_validate({"name": "notes", "description": "x", "steps": [{"run": "true"}]})
+
+    def found(*only: str) -> list[str]:
+        asked.clear()
+        return [entry.target.repository for entry in discover(host, world.org, policy, revision="r1", only=only)]
+
+    assert found("tool") == ["tool"]
+    assert "before repositories" not in asked
+    assert found("tool", "gone") == ["tool"]
+    assert found("t*") == ["tool"]
+    assert found() == ["api", "tool"]
 
 
 def publication(state: str, number: int | None = 3, revision: str = "r1") -> Publication:
