@@ -101,6 +101,14 @@ class ReadsInBulk(Protocol):
         """As `Host.read_files`, by repository name; one that is not there (any more) is left out."""
 
 
+@runtime_checkable
+class KnowsProperties(Protocol):
+    """A host where an org gives its repositories properties of its own."""
+
+    def properties(self, org: str) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """The values of each property that is set, by the repository's name."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostCommit:
     """A commit that a host made: its full id, and the branch that holds it until it is let go of."""

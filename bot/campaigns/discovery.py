@@ -16,12 +16,13 @@ from bot.domain.selection import (
     FileFacts,
     decide_by_files,
     decide_by_listing,
+    decide_by_properties,
     is_among,
     literal,
     wanted_files,
 )
 from bot.errors import NotFound, PolicyError
-from bot.ports import Host, ReadsInBulk
+from bot.ports import Host, KnowsProperties, ReadsInBulk
 from bot.store.campaigns import PlanEntry
 from bot.store.publications import Change, Publication
 from bot.store.records import Rejection
@@ -55,9 +56,14 @@ def discover(
     The cheap reasons to skip come first: nothing is read of a repository that its listing rules out.
     """
     asked = _listed(host, org.org, only)
+    properties = host.properties(org.org) if policy.select.properties and isinstance(host, KnowsProperties) else {}
     entries = []
     while some := list(islice(asked, READ_AT_ONCE)):
-        reasons = {each.name: _by_what_is_known(each, policy, revision, earlier) for each in some}
+        reasons = {
+            each.name: decide_by_properties(policy, properties.get(each.name, {}))
+            or _by_what_is_known(each, policy, revision, earlier)
+            for each in some
+        }
         contents = _read(host, [each for each in some if reasons[each.name] is None], policy)
         for repository in some:
             reason = reasons[repository.name] or _decide_by_content(host, repository, policy, contents.get(repository.name))

@@ -260,6 +260,8 @@ class Selection(Strict):
     topics: TopicSelection = TopicSelection()
     languages: list[Text] = []
     """One must be among the repository's; none means any."""
+    properties: dict[Text, Annotated[list[Text], Field(min_length=1)]] = {}
+    """Of the org's own (custom) properties: for each that is named, one of the values must be the repository's."""
     archived: bool = False
     forks: bool = False
     max_size_mb: Annotated[int, Field(ge=1)] = 500

@@ -9,7 +9,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.domain.policies import CampaignPolicy, RepositoryPolicy, Selection, path_rules
@@ -56,6 +56,15 @@ def decide_by_listing(repository: Repository, policy: CampaignPolicy) -> str | N
         or _by_languages(repository, select)
         or _by_size(repository, select)
     )
+
+
+def decide_by_properties(policy: CampaignPolicy, properties: Mapping[str, Sequence[str]]) -> str | None:
+    """By what the org says of the repository: the values of each of its properties."""
+    for name, wanted in policy.select.properties.items():
+        values = properties.get(name, ())
+        if not set(wanted) & set(values):
+            return f"its property {name} is {' and '.join(values) or 'not set'}: wanted is {' or '.join(wanted)}"
+    return None
 
 
 def wanted_files(policy: CampaignPolicy) -> WantedFiles:

@@ -58,6 +58,10 @@ class GitHubHost:
             raise NotFound(f"there is no repository {org}/{name}, or the bot may not see it")
         return found
 
+    def properties(self, org: str) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """The organization's custom properties. Raises HostError where the bot may not read them."""
+        return github_reading.properties(self._looking(), org)
+
     def read_files(self, repository: Repository, paths: Iterable[str]) -> Mapping[str, bytes]:
         found = self.read_many([repository], paths)
         if repository.name not in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 from urllib.parse import quote
@@ -43,6 +44,17 @@ def find_repository(client: Client, org: str, name: str) -> Repository | None:
     return repository_value(org, node) if node is not None and node["name"] == name else None
 
 
+def properties(client: Client, org: str) -> dict[str, dict[str, tuple[str, ...]]]:
+    """The custom property values that are set, by the repository's name."""
+    found: dict[str, dict[str, tuple[str, ...]]] = {}
+    for each in _pages(client, f"/orgs/{quote(org, safe='')}/properties/values"):
+        values = {one["property_name"]: one["value"] for one in each["properties"]}
+        found[each["repository_name"]] = {
+            name: (value,) if isinstance(value, str) else tuple(value) for name, value in values.items() if value is not None
+        }
+    return found
+
+
 def read_many(client: Client, repositories: Sequence[Repository], paths: Sequence[str]) -> dict[str, dict[str, bytes]]:
     """The content of those of `paths` that are regular files, at the heads of the default branches, by repository and path.
 
@@ -72,13 +84,16 @@ def list_paths(client: Client, repository: Repository) -> list[str]:
 
 
 def _installed(client: Client) -> Iterator[dict[str, Any]]:
-    number = 0
-    while True:
-        number += 1
-        asked = {"per_page": _PAGE, "page": number}
-        _, page = client.requestJsonAndCheck("GET", "/installation/repositories", parameters=asked)
-        yield from page["repositories"]
-        if len(page["repositories"]) < _PAGE:
+    return _pages(client, "/installation/repositories", "repositories")
+
+
+def _pages(client: Client, path: str, key: str = "") -> Iterator[dict[str, Any]]:
+    """Each item of a listing; `key` is where its answers have the list, where they are no list themselves."""
+    for number in itertools.count(1):
+        _, answer = client.requestJsonAndCheck("GET", path, parameters={"per_page": _PAGE, "page": number})
+        page = answer[key] if key else answer
+        yield from page
+        if len(page) < _PAGE:
             return
 
 

@@ -35,6 +35,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "checks": Permission("write", "to show the verdict and the cost on the commit"),
     "workflows": Permission("write", "to change files in .github/workflows, where a policy does so"),
     "members": Permission("read", "to hold whoever starts the bot against `may_trigger`"),
+    "organization_custom_properties": Permission("read", "to select repositories by them"),
 }
 """What the App asks for, by GitHub's name of the permission."""
 

@@ -52,6 +52,11 @@ class LocalHost:
         self._bare(Repository(org, name, "", None))
         return self._describe(org, name)
 
+    def properties(self, org: str) -> Mapping[str, Mapping[str, Sequence[str]]]:
+        """As each repository.json has them."""
+        names = _names_below(self._org(org))
+        return {name: self._records(Repository(org, name, "", None)).repository().properties for name in names}
+
     def read_files(self, repository: Repository, paths: Iterable[str]) -> Mapping[str, bytes]:
         opened = self._open(repository)
         head = branch_head(opened, repository.default_branch)

@@ -30,6 +30,7 @@ class RepositoryRecord(BaseModel):
     topics: list[str] = []
     description: str = ""
     visibility: str = "private"
+    properties: dict[str, list[str]] = {}
 
 
 class ReactionRecord(BaseModel):

@@ -18,7 +18,7 @@ from bot.domain.pull_requests import PullRequestState, PullRequestText
 from bot.domain.repositories import Repository
 from bot.errors import HostError, HostUnavailable, NotFound
 from bot.hosts.local import LocalHost
-from bot.ports import Host
+from bot.ports import Host, KnowsProperties
 from tests.fakes import repositories
 from tests.fakes.github_subject import github_as_app, github_with_token
 from tests.fakes.repositories import Executable, Files, Link
@@ -145,6 +145,18 @@ class TestRepositories:
         for name in ("too", "TOOL", "../tool", ""):
             with pytest.raises(NotFound):
                 host.repository(subject.org, name)
+
+    def test_its_orgs_own_properties_are_told(self, subject: Subject, host: Host) -> None:
+        for name in ("plain", "tool"):
+            subject.create(name, {"README.md": b"hello\n"})
+        subject.describe("tool", properties={"tier": ["gold"], "languages": ["c", "python"]})
+        assert isinstance(host, KnowsProperties)
+        found = host.properties(subject.org)
+        assert {name: list(values) for name, values in found["tool"].items()} == {
+            "tier": ["gold"],
+            "languages": ["c", "python"],
+        }
+        assert not found.get("plain")
 
     def test_an_unknown_org_is_not_found(self, host: Host) -> None:
         with pytest.raises(NotFound):

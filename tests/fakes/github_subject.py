@@ -47,6 +47,8 @@ class GitHubSubject:
 
     def describe(self, name: str, **about: object) -> None:
         record = self.hub.repository(f"{ORG}/{name}")
+        if properties := about.pop("properties", None):
+            record.owner.properties[record.id] = properties
         for field, value in about.items():
             setattr(record, field, value)
 

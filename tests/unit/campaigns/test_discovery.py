@@ -117,3 +117,11 @@ def test_what_was_rejected_is_not_tried_again_until_something_has_changed(world:
     assert skips(world.plan(steps=steps, anew=True)[0]) == {"one": None}
     repositories.commit(repositories.opened(folder), {"README.md": b"# Moved on\n"})
     assert skips(world.plan(steps=steps)[0]) == {"one": None}
+
+
+def test_a_policy_may_select_by_what_the_org_says_of_a_repository(world: World) -> None:
+    for name in ("gold", "plain"):
+        world.repository(name)
+    describe(world, "gold", properties={"tier": ["gold"]})
+    plan, _ = world.plan(select={"properties": {"tier": ["gold", "silver"]}})
+    assert skips(plan) == {"gold": None, "plain": "its property tier is not set: wanted is gold or silver"}

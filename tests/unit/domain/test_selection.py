@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from bot.domain.policies import CampaignPolicy, RepositoryPolicy
 from bot.domain.repositories import Repository
-from bot.domain.selection import FileFacts, WantedFiles, decide_by_files, decide_by_listing, literal, wanted_files
+from bot.domain.selection import (
+    FileFacts,
+    WantedFiles,
+    decide_by_files,
+    decide_by_listing,
+    decide_by_properties,
+    literal,
+    wanted_files,
+)
 
 REPOSITORY = Repository(
     "acme",
@@ -123,3 +131,12 @@ def test_an_escaped_name_is_the_name(name: str) -> None:
 @pytest.mark.parametrize("pattern", ["*", "a?", "[ab]", "a*[*]", "tool-[0-9]"])
 def test_what_may_match_several_is_no_name(pattern: str) -> None:
     assert literal(pattern) is None
+
+
+def test_an_orgs_own_properties_decide() -> None:
+    asked = policy(properties={"tier": ["gold", "silver"], "team": ["payments"]})
+    assert decide_by_properties(asked, {"tier": ("gold",), "team": ("web", "payments")}) is None
+    told = "its property tier is bronze: wanted is gold or silver"
+    assert decide_by_properties(asked, {"tier": ("bronze",), "team": ("payments",)}) == told
+    assert decide_by_properties(asked, {"tier": ("gold",)}) == "its property team is not set: wanted is payments"
+    assert decide_by_properties(policy(), {}) is None
