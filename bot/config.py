@@ -21,7 +21,8 @@ from limits.storage import MemoryStorage
 from bot.campaigns.redelivery import Deliverer
 from bot.clock import SystemClock
 from bot.domain.money import MicroUsd
-from bot.domain.policies import ClaudeStep, CommandStep, OrgPolicy, TemplateStep
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.steps import ClaudeStep, CommandStep, TemplateStep
 from bot.engines.claude_code import ClaudeEngine
 from bot.engines.command import CommandEngine
 from bot.engines.template import TemplateEngine

@@ -15,9 +15,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from bot.domain.changesets import Changeset
 from bot.domain.money import MicroUsd
-from bot.domain.policies import Limits, Step
+from bot.domain.policies import Limits
 from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction
 from bot.domain.repositories import Remote, Repository
+from bot.domain.steps import Step
 from bot.domain.usage import Usage
 from bot.errors import QuotaRefused
 

@@ -25,9 +25,9 @@ from jinja2 import (
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from bot.domain.markdown import cell, fenced, neutral
-from bot.domain.policies import ClaudeStep
 from bot.domain.policy_files import nearest
 from bot.domain.redaction import one_line
+from bot.domain.steps import ClaudeStep
 from bot.errors import PolicyError
 
 MAX_CHARACTERS = 2_000_000

@@ -16,7 +16,7 @@ from bot.campaigns.activation import complete_finished
 from bot.campaigns.inbox import Inbox, forget_old
 from bot.campaigns.pump import pump, sweep
 from bot.campaigns.redelivery import Deliverer, redeliver_missed
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.errors import HostError, StoreError, WhimbrelError
 from bot.hosts.webhooks import DIALECTS
 from bot.pipeline.housekeeping import discard_leftovers

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.policy_store import Catalogue
 from bot.ports import Clock, Conversation, Engine, Host, Meter, Sandbox
 from bot.rendering import Renderer

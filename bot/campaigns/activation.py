@@ -8,7 +8,8 @@ from decimal import Decimal
 from sqlalchemy import Connection
 
 from bot.domain.money import MicroUsd, decimal_usd, micro_usd, month_of
-from bot.domain.policies import CampaignPolicy, OrgPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy
 from bot.domain.states import CampaignState
 from bot.errors import QuotaRefused, UsageError
 from bot.services import Services

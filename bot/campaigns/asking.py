@@ -13,7 +13,8 @@ from bot.campaigns import control
 from bot.campaigns.activation import activate
 from bot.campaigns.planning import make_plan
 from bot.domain.commands import USAGE, Command, Verb
-from bot.domain.policies import CampaignPolicy, OrgPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy
 from bot.domain.pull_requests import PullRequestState
 from bot.domain.repositories import Repository
 from bot.domain.states import RunState

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.domain.repositories import Repository
 from bot.errors import UsageError
 from bot.ports import Conversation, Host

@@ -7,7 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 
-from bot.domain.policies import CampaignPolicy, OrgPolicy, RepositoryPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy, RepositoryPolicy
 from bot.domain.policy_files import parse_repository
 from bot.domain.pull_requests import PullRequestState
 from bot.domain.repositories import Repository, Target

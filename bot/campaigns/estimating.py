@@ -11,8 +11,10 @@ from sqlalchemy import Connection
 from bot.domain import estimates
 from bot.domain.estimates import Estimate, Source
 from bot.domain.money import MicroUsd, micro_usd
-from bot.domain.policies import CampaignPolicy, ClaudeStep, OrgPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy
 from bot.domain.prices import PriceTable
+from bot.domain.steps import ClaudeStep
 from bot.domain.variables import target_variables
 from bot.errors import ConfigurationError, EngineError
 from bot.rendering import prompt_of

@@ -26,7 +26,7 @@ from bot.domain.events import (
     RepositoryChanged,
     Reviewed,
 )
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.errors import ConfigurationError, UsageError, WhimbrelError
 from bot.policy_store import Policies
 from bot.services import Services

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bot.campaigns.discovery import NOTHING, Earlier, discover
 from bot.campaigns.estimating import estimate
-from bot.domain.policies import CampaignPolicy, OrgPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy
 from bot.domain.repositories import Repository
 from bot.services import Services
 from bot.store import campaigns, publications, records

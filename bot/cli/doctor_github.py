@@ -9,7 +9,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from bot.config import Settings
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.errors import ConfigurationError, HostError, NotFound
 from bot.hosts.github_credentials import GITHUB, GitHubApp, Token, load
 from bot.hosts.github_setup import EVENTS, AppSettings, login_of, missing

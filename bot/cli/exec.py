@@ -21,9 +21,11 @@ from bot.config import Settings, assemble
 from bot.domain.guidance import check_skills, check_subagents
 from bot.domain.markdown import fenced
 from bot.domain.money import MicroUsd, decimal_usd, dollars, micro_usd
-from bot.domain.policies import Budget, ClaudeStep, Limits, OrgPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import Budget, Limits
 from bot.domain.redaction import visible
 from bot.domain.states import Stage
+from bot.domain.steps import ClaudeStep
 from bot.errors import UsageError
 from bot.pipeline.oneshot import PROMPT, Order, Report, run_once
 from bot.policy_store import load_templates

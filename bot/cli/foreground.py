@@ -11,7 +11,7 @@ from functools import partial
 
 from bot.campaigns.activation import hold
 from bot.config import Settings
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.domain.states import CampaignState, RunState
 from bot.pipeline.housekeeping import discard_leftovers
 from bot.ports import Progress

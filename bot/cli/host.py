@@ -14,7 +14,7 @@ from bot.cli.common import actor, as_json, console, load, print_json
 from bot.config import Settings, assemble, local_host
 from bot.domain.commands import parse
 from bot.domain.events import Commented, RepositoryRef
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.domain.pull_requests import CommentRef, PullRequest
 from bot.domain.redaction import one_line, visible
 from bot.domain.repositories import Repository

@@ -14,7 +14,7 @@ from bot.cli import tables
 from bot.cli.common import as_json, console, load, print_json
 from bot.config import Settings, assemble, breaker_status
 from bot.domain.money import decimal_usd, month_of
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.domain.redaction import escaped
 from bot.errors import NotFound
 from bot.services import Services

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 from pydantic import BaseModel
 
-from bot.domain.policies import CampaignPolicy, OrgPolicy, RepositoryPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy, RepositoryPolicy
 
 MODELS: dict[str, type[BaseModel]] = {"campaign": CampaignPolicy, "org": OrgPolicy, "repository": RepositoryPolicy}
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from bot.config import Settings, packaged
 from bot.demo.organization import Comply
-from bot.domain.policies import TemplateStep
 from bot.domain.repositories import Repository
+from bot.domain.steps import TemplateStep
 from bot.domain.variables import variables_of
 from bot.engines.template import rendered_file
 from bot.policy_store import load_policies

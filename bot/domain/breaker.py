@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from bot.domain.policies import BreakerPolicy
+from bot.domain.org_policies import BreakerPolicy
 
 
 class CircuitState(StrEnum):

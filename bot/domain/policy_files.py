@@ -12,8 +12,10 @@ from pydantic import BaseModel, ValidationError
 
 from bot.domain.guidance import check_skills, check_subagents, read_schema
 from bot.domain.money import dollars, micro_usd
-from bot.domain.policies import CampaignPolicy, ClaudeStep, OrgPolicy, RepositoryPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy, RepositoryPolicy
 from bot.domain.policy_mistakes import mistakes
+from bot.domain.steps import ClaudeStep
 from bot.domain.yaml_lines import read_yaml
 from bot.errors import PolicyError
 

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from bot.domain.policies import ClaudeStep, CommandStep, TemplateStep
+from bot.domain.steps import ClaudeStep, CommandStep, TemplateStep
 
 Location = tuple[str | int, ...]
 LineOf = Callable[[Sequence[str | int]], int]

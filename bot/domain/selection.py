@@ -12,7 +12,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.domain.policies import CampaignPolicy, RepositoryPolicy, Selection, path_rules
+from bot.domain.policies import CampaignPolicy, RepositoryPolicy, Selection
+from bot.domain.policy_types import path_rules
 from bot.domain.repositories import Repository
 
 REPOSITORY_POLICY = ".whimbrel.yaml"

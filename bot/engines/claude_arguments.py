@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from bot.domain.guidance import Schema
 from bot.domain.money import MicroUsd, decimal_usd
-from bot.domain.policies import ClaudeStep
+from bot.domain.steps import ClaudeStep
 
 BINARY = "/opt/claude"
 SOCKET_DIR = "/run/api"

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from bot.domain.guidance import Schema, mismatch, read_schema
 from bot.domain.money import MicroUsd, dollars, micro_usd
-from bot.domain.policies import ClaudeStep, Step
 from bot.domain.redaction import one_line, redact
+from bot.domain.steps import ClaudeStep, Step
 from bot.engines.claude_arguments import BINARY, SOCKET_DIR, arguments, environment
 from bot.engines.claude_events import EventReader, Result
 from bot.engines.claude_guidance import guidance

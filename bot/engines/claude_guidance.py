@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bot.domain.policies import ClaudeStep
+from bot.domain.steps import ClaudeStep
 from bot.engines.claude_arguments import GUIDANCE
 from bot.ports import Mount
 from bot.rendering import Renderer

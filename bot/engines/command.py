@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bot.domain.policies import CommandStep, Step
 from bot.domain.redaction import one_line, redact
+from bot.domain.steps import CommandStep, Step
 from bot.errors import CommandFailed, LimitReached
 from bot.ports import Sandbox, SandboxCommand, SandboxEnd, StepContext
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bot.domain.blocks import with_block
-from bot.domain.policies import Step, TemplateStep
+from bot.domain.steps import Step, TemplateStep
 from bot.engines.merging import merged
 from bot.errors import ChangeRefused
 from bot.git.files import read_file, write_file

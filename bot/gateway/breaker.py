@@ -21,7 +21,7 @@ from redis import Redis, RedisError, WatchError
 from redis.client import Pipeline
 
 from bot.domain.breaker import Circuit
-from bot.domain.policies import BreakerPolicy
+from bot.domain.org_policies import BreakerPolicy
 
 T = TypeVar("T")
 Step = Callable[[Circuit, float], tuple[Circuit, T]]

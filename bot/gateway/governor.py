@@ -14,7 +14,7 @@ from limits.strategies import FixedWindowRateLimiter, MovingWindowRateLimiter
 from redis import ConnectionPool
 from starlette.requests import ClientDisconnect
 
-from bot.domain.policies import BreakerPolicy
+from bot.domain.org_policies import BreakerPolicy
 from bot.gateway.breaker import Breaker, MemoryCircuits, Passage
 
 RECHECK_SECONDS = 5.0

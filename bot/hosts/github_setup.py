@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 from github import Auth
 from pydantic import AwareDatetime, BaseModel, TypeAdapter, ValidationError
 
-from bot.domain.policies import server_url
+from bot.domain.org_policies import server_url
 from bot.errors import HostError, NotFound, UsageError
 from bot.hosts.github_app import Permissions, signing
 from bot.hosts.github_credentials import GitHubApp, Token

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bot.domain.changesets import Changeset
-from bot.domain.policies import Check, Limits
+from bot.domain.policies import Limits
+from bot.domain.steps import Check
 from bot.domain.verdicts import CheckResult, Verdict, judge_checks
 from bot.git import Mirror, apply_changeset, checkout
 from bot.pipeline.workspaces import workspace

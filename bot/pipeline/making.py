@@ -14,9 +14,10 @@ from typing import Any
 
 from bot.domain.changesets import Changeset
 from bot.domain.markdown import neutral_data
-from bot.domain.policies import COMMIT_TEMPLATE, ClaudeStep, CommandStep, Step, TemplateStep
+from bot.domain.policies import COMMIT_TEMPLATE
 from bot.domain.redaction import redact_data
 from bot.domain.states import Stage
+from bot.domain.steps import ClaudeStep, CommandStep, Step, TemplateStep
 from bot.git import Signature, checkout, collect, read_changeset, write_commit
 from bot.pipeline.assignment import Assignment
 from bot.pipeline.lease import Deadline

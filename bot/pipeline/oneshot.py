@@ -12,9 +12,12 @@ from typing import Any
 
 from bot.domain.changesets import Changeset
 from bot.domain.money import MicroUsd, decimal_usd, month_of
-from bot.domain.policies import ClaudeStep, Limits, OrgPolicy, path_rules
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import Limits
+from bot.domain.policy_types import path_rules
 from bot.domain.redaction import redact
 from bot.domain.states import Outcome
+from bot.domain.steps import ClaudeStep
 from bot.errors import ChangeRefused, UsageError, WhimbrelError
 from bot.git import (
     Imported,

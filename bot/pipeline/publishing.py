@@ -16,9 +16,9 @@ from codeowners import CodeOwners
 from bot.domain.changesets import Changeset
 from bot.domain.markdown import neutral_data
 from bot.domain.money import MicroUsd, dollars
-from bot.domain.policies import ClaudeStep
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
 from bot.domain.states import Outcome
+from bot.domain.steps import ClaudeStep
 from bot.domain.verdicts import Verdict
 from bot.git import Mirror, read_blob
 from bot.pipeline.assignment import Assignment, Ended

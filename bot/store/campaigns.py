@@ -11,7 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, and_, func, insert, select, update
 
-from bot.domain.policies import CampaignPolicy, OrgPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy
 from bot.domain.repositories import Repository, Target
 from bot.domain.states import CampaignState, Outcome, RunState
 from bot.errors import NotFound

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, text, update
 
-from bot.domain.policies import Ceilings
+from bot.domain.org_policies import Ceilings
 from bot.domain.pull_requests import PullRequest, PullRequestState
 from bot.domain.states import RunState
 from bot.errors import CeilingReached

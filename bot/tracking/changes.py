@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from bot.domain.events import InstallationChanged, PullRequestChanged, RepositoryChanged
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.domain.pull_requests import PullRequestState
 from bot.services import Services
 from bot.store import audit, installations, publications

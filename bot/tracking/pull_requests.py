@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.domain.pull_requests import PullRequest, PullRequestState
 from bot.domain.repositories import Repository
 from bot.domain.selection import is_among

@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from bot.domain.markdown import neutral
 from bot.domain.money import dollars
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.domain.pull_requests import CheckReport
 from bot.domain.redaction import one_line, redact
 from bot.domain.repositories import Repository

@@ -14,7 +14,7 @@ import pytest
 from limits.storage import MemoryStorage
 
 from bot.domain.breaker import CircuitState
-from bot.domain.policies import BreakerPolicy
+from bot.domain.org_policies import BreakerPolicy
 from bot.errors import StoreError
 from bot.gateway.breaker import Breaker, MemoryCircuits, RedisCircuits, read_circuit
 from bot.gateway.governor import Governor

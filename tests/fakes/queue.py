@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from sqlalchemy import Connection, select
 
-from bot.domain.policies import CampaignPolicy, OrgPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
 from bot.domain.repositories import Repository, Target
 from bot.store import campaigns, publications, runs

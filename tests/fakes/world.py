@@ -11,10 +11,12 @@ from sqlalchemy import func, select
 
 from bot.campaigns.activation import Activation, activate, complete_finished
 from bot.campaigns.planning import make_plan
-from bot.domain.policies import CampaignPolicy, CommandStep, OrgPolicy, Step, TemplateStep
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy
 from bot.domain.policy_files import revision
 from bot.domain.pull_requests import PullRequest, PullRequestState
 from bot.domain.repositories import Repository
+from bot.domain.steps import CommandStep, Step, TemplateStep
 from bot.engines.template import TemplateEngine
 from bot.hosts.local import LocalHost
 from bot.pipeline.assignment import Ended

@@ -13,7 +13,8 @@ from bot.config import claude_binary, packaged
 from bot.demo.conversation import Conversation, ToolCall, ToolResult, Turn
 from bot.demo.scripted_model import ScriptedModel
 from bot.domain.money import MicroUsd
-from bot.domain.policies import ClaudeStep, Limits
+from bot.domain.policies import Limits
+from bot.domain.steps import ClaudeStep
 from bot.engines.claude_code import ClaudeEngine
 from bot.gateway.prices import load_prices
 from bot.gateway.server import Gateway

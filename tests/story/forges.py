@@ -269,7 +269,7 @@ class GitHubForge:
                 used = [self._hub.state.tokens[each.token] for each in self._hub.log if each.path == path]
                 assert used, f"nothing was asked of {path}"
                 for token in used:
-                    assert token.repository_ids == {self._hub.repository(_full(repository)).id}
+                    assert token.repository_ids == frozenset({self._hub.repository(_full(repository)).id})
                     assert token.permissions == {"metadata": "read", "contents": level}
 
 

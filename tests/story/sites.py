@@ -93,16 +93,17 @@ class Site:
         """The operator starts it on the whole organization; the campaign's id at once."""
         return str(self.project.whimbrel("run", policy, "--org", ORG, "--detach", "--json").json["id"])
 
-    def outcomes(self, campaign: str) -> dict[str, str]:
+    def outcomes(self, campaign: str) -> dict[str, tuple[str, str]]:
+        """How each run ended, and why so."""
         rows = self.project.whimbrel("runs", campaign, "--json").json
-        return {row["target"]: row["outcome"] for row in rows}
+        return {row["target"]: (row["outcome"], row["reason"]) for row in rows}
 
-    def audited(self, action: str) -> list[tuple[str, str]]:
-        """Who, and what, of each such event of a trail that holds."""
+    def audited(self, *actions: str) -> list[tuple[str, str, str]]:
+        """Action, actor and subject of each such event, of a trail that holds."""
         self.project.whimbrel("audit", "verify", "--org", ORG)
         lines = self.project.whimbrel("audit", "export", "--org", ORG).stdout.splitlines()
         events = [json.loads(line) for line in lines]
-        return [(event["actor"], event["subject"]) for event in events if event["action"] == action]
+        return [(event["action"], event["actor"], event["subject"]) for event in events if event["action"] in actions]
 
     def ends(self, ids: list[str]) -> set[tuple[str, str]]:
         """How these deliveries ended, and why so."""

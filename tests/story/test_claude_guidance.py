@@ -14,7 +14,8 @@ from bot.config import claude_binary
 from bot.demo.conversation import Conversation, ToolCall, Turn
 from bot.demo.scripted_model import ScriptedModel
 from bot.domain.money import MicroUsd
-from bot.domain.policies import ClaudeStep, Limits
+from bot.domain.policies import Limits
+from bot.domain.steps import ClaudeStep
 from bot.engines.claude_arguments import BINARY, GUIDANCE, SOCKET_DIR, arguments, environment
 from bot.errors import AgentFailed, QuotaRefused
 from bot.ports import Mount, SandboxCommand

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bot.config import Settings, breaker_status
-from bot.domain.policies import BreakerPolicy
+from bot.domain.org_policies import BreakerPolicy
 from bot.gateway.breaker import Breaker, RedisCircuits
 from bot.queue.connection import connect_briefly
 from bot.queue.server import redis_server

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.config import Settings, assemble, github_deliveries, host_of
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.errors import HostLimited
 from bot.hosts import github_credentials
 from bot.hosts.github_credentials import GitHubApp

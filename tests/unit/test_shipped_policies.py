@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from bot.domain.blocks import with_block
-from bot.domain.policies import CampaignPolicy, TemplateStep
+from bot.domain.policies import CampaignPolicy
 from bot.domain.policy_files import check_ceilings, parse_campaign, parse_org, parse_repository, revision
+from bot.domain.steps import TemplateStep
 from bot.domain.yaml_lines import read_yaml
 from bot.policy_store import Policies, load_policies, load_templates
 from bot.rendering import FILTERS, Renderer

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bot.campaigns.authority import require_permission, require_permission_on
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.domain.repositories import Repository
 from bot.errors import UsageError
 from bot.hosts.local import LocalHost

@@ -12,7 +12,8 @@ from bot.campaigns import control
 from bot.campaigns.activation import hold
 from bot.campaigns.triggers import Trigger, handle
 from bot.domain.markdown import neutral
-from bot.domain.policies import CampaignPolicy, OrgPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy
 from bot.domain.pull_requests import CommentRef, PullRequestState, Reaction
 from bot.domain.repositories import Repository
 from bot.domain.states import CampaignState, RunState

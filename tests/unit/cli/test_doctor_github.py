@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from bot.cli.doctor_github import checks, instances
 from bot.cli.main import cli
 from bot.config import Settings
-from bot.domain.policies import OrgPolicy
+from bot.domain.org_policies import OrgPolicy
 from bot.errors import ConfigurationError, WhimbrelError
 from bot.hosts.github_credentials import GitHubApp, load, save
 from tests.fakes.github import FakeGitHub

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pytest
 
 from bot.cli.report import document, report_json, write_reports
-from bot.domain.policies import CampaignPolicy, OrgPolicy, OutputPolicy
+from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import CampaignPolicy, OutputPolicy
 from bot.domain.states import CampaignState
 from bot.errors import UsageError
 from bot.pipeline.gathering import Gathered, Gathering

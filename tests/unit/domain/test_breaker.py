@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from bot.domain.breaker import Circuit, CircuitState
-from bot.domain.policies import BreakerPolicy
+from bot.domain.org_policies import BreakerPolicy
 
 POLICY = BreakerPolicy(failures=3, reset_seconds=60)
 NOW = 1_800_000_000.0

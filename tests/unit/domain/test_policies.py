@@ -9,15 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bot.domain.policies import (
-    COMMIT_TEMPLATE,
-    CampaignPolicy,
-    ClaudeStep,
-    CommandStep,
-    RepositoryPolicy,
-    TemplateStep,
-    path_rules,
-)
+from bot.domain.policies import COMMIT_TEMPLATE, CampaignPolicy, RepositoryPolicy
+from bot.domain.policy_types import path_rules
+from bot.domain.steps import ClaudeStep, CommandStep, TemplateStep
 
 CAMPAIGN = {"name": "tidy", "description": "Tidy up.", "steps": [{"run": "true"}]}
 PATHS = st.lists(st.sampled_from(["src", "a", "secrets", ".github", "x.py", "key"]), min_size=1, max_size=4).map("/".join)

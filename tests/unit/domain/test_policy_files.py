@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from bot.domain.policies import CampaignPolicy, ClaudeStep, CommandStep, TemplateStep
+from bot.domain.policies import CampaignPolicy
 from bot.domain.policy_files import check_ceilings, nearest, parse_campaign, parse_org, parse_repository, revision
+from bot.domain.steps import ClaudeStep, CommandStep, TemplateStep
 from bot.errors import PolicyError
 
 ACME = """\

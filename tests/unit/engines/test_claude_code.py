@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from bot.domain.money import ZERO, MicroUsd
-from bot.domain.policies import ClaudeStep, Limits
+from bot.domain.policies import Limits
+from bot.domain.steps import ClaudeStep
 from bot.domain.usage import Usage
 from bot.engines.claude_code import ClaudeEngine
 from bot.errors import AgentFailed, LimitReached, PolicyError, QuotaRefused

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.policies import CommandStep, Limits
+from bot.domain.policies import Limits
+from bot.domain.steps import CommandStep
 from bot.engines.command import MAX_TAIL, CommandEngine
 from bot.errors import CommandFailed, LimitReached
 from bot.ports import SandboxCommand, SandboxEnd, SandboxResult, StepContext, Workspace

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain.policies import Limits, TemplateStep
+from bot.domain.policies import Limits
+from bot.domain.steps import TemplateStep
 from bot.engines.merging import merged
 from bot.engines.template import TemplateEngine
 from bot.errors import ChangeRefused, PolicyError

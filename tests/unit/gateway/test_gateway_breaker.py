@@ -11,7 +11,7 @@ import pytest
 from limits.errors import StorageError
 
 from bot.domain.breaker import Circuit, CircuitState
-from bot.domain.policies import BreakerPolicy
+from bot.domain.org_policies import BreakerPolicy
 from bot.gateway.breaker import Breaker, Circuits, MemoryCircuits, Passage, RedisCircuits, read_circuit
 from bot.queue.connection import connect_briefly
 from bot.queue.server import redis_server

@@ -10,7 +10,7 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage, Storage
 from starlette.requests import ClientDisconnect
 
-from bot.domain.policies import BreakerPolicy
+from bot.domain.org_policies import BreakerPolicy
 from bot.gateway.breaker import Breaker, MemoryCircuits, RedisCircuits, read_circuit
 from bot.gateway.governor import Governor, Throttled, shared_storage
 from bot.queue.connection import connect_briefly

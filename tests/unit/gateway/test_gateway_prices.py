@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.policies import ClaudeStep
 from bot.domain.prices import CacheWrites
+from bot.domain.steps import ClaudeStep
 from bot.errors import ConfigurationError
 from bot.gateway.prices import load_prices
 

@@ -1,0 +1,139 @@
+"""The operator's word on an org: policies/orgs/NAME.yaml. Nothing in a repository of the org can change it."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, Field, field_validator
+
+from bot.domain.money import MicroUsd, micro_usd
+from bot.domain.policy_types import Name, Strict, Usd, unique
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def _no_teams(values: list[str]) -> list[str]:
+    if values:
+        raise ValueError("teams are not asked of a host yet: give the team the permission, or name its people in `users`")
+    return values
+
+
+class Quota(Strict):
+    usd_per_month: Usd
+    """What the org may spend in a calendar month of its time zone."""
+    alert_at: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """The share of an allowance (month, campaign, attempt) from which `quota`, the audit trail and the timeline warn."""
+    tokens_per_hour: Annotated[int, Field(ge=1)] | None = None
+    """How many tokens (input, cache and output together) may pass the gateway in an hour; more wait."""
+    requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    """How many requests may go to the model in a minute; more wait."""
+    concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = 5
+    """How many runs of the org may be dispatched or running at once."""
+
+    @property
+    def month(self) -> MicroUsd:
+        """The month's allowance in micro-USD."""
+        return micro_usd(self.usd_per_month)
+
+
+class Ceilings(Strict):
+    """What no campaign policy may exceed."""
+
+    usd_per_attempt: Usd = Decimal("10")
+    attempts_per_run: Annotated[int, Field(ge=1, le=20)] = 3
+    """How many sessions a run may have whose agent ends without a result. What passes by itself (the host or the API out of
+    reach, a lost worker) costs none of them; what would only happen again (a failing command, a limit) is not tried again."""
+    open_pull_requests: Annotated[int, Field(ge=1)] = 50
+    pull_requests_per_hour: Annotated[int, Field(ge=1)] = 30
+
+
+class BreakerPolicy(Strict):
+    """When requests to the model pause for all workers of the org: what counts is a 429, a 5xx, a broken connection."""
+
+    failures: Annotated[int, Field(ge=1, le=1000)] = 5
+    """So many in a row open the circuit."""
+    reset_seconds: Annotated[float, Field(gt=0, le=3600)] = 60
+    """After so long, a single request tries whether the API is back."""
+
+
+class MayTrigger(Strict):
+    """Who may start a campaign: everybody whose permission on the org is at least this, and those named."""
+
+    permission: Literal["read", "write", "admin"] = "write"
+    users: list[str] = []
+    teams: Annotated[list[str], AfterValidator(_no_teams)] = []
+
+
+def server_url(value: str) -> str:
+    """Tokens go there: nothing but https will do, except to this very machine."""
+    url = urlsplit(value)
+    plain = url.path in ("", "/") and not (url.query or url.fragment or url.username or url.password)
+    encrypted = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
+    if not url.hostname or not plain or not encrypted:
+        raise ValueError(f"{value!r} is no server's URL: it is https://NAME, with no user, path or query")
+    return f"{url.scheme}://{url.netloc}".lower()
+
+
+class OrgPolicy(Strict):
+    org: str
+    host: str
+    """`local:FOLDER`: a folder of org folders of bare repositories, where a relative one is relative to the working directory.
+    `github`: github.com. `github:URL`: a GitHub Enterprise Server, such as github:https://github.example.com."""
+    timezone: str = "UTC"
+    quota: Quota
+    ceilings: Ceilings = Ceilings()
+    breaker: BreakerPolicy = BreakerPolicy()
+    may_trigger: MayTrigger = MayTrigger()
+    campaigns: Annotated[list[Name], AfterValidator(unique)] = []
+    """The campaign policies that may run on this org."""
+
+    @property
+    def host_kind(self) -> str:
+        """local, github or gitlab."""
+        return self.host.partition(":")[0]
+
+    @property
+    def host_url(self) -> str:
+        """Where the host's own pages are, without a slash at the end; empty for a local one."""
+        if self.host_kind == "local":
+            return ""
+        return self.host.partition(":")[2] or f"https://{self.host_kind}.com"
+
+    @property
+    def network_name(self) -> str:
+        """The host's, as `bot.domain.events` has it: `local`, github.com, or that of a server of one's own."""
+        place = self.host.partition(":")[2]
+        if self.host_kind == "local":
+            return self.host_kind
+        own = urlsplit(place if "//" in place else f"//{place}").hostname
+        return own or f"{self.host_kind}.com"
+
+    @field_validator("org")
+    @classmethod
+    def _one_folder(cls, value: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+            raise ValueError(f"{value!r} is no org: letters, digits, `.`, `_` and `-`, and the first is a letter or digit")
+        return value
+
+    @field_validator("host")
+    @classmethod
+    def _known_host(cls, value: str) -> str:
+        kind, _, place = value.partition(":")
+        if value == "github" or (kind == "local" and place):
+            return value
+        if kind == "github" and place:
+            return f"github:{server_url(place)}"
+        raise ValueError(f"{value!r} is not offered yet: a host is `local:FOLDER`, `github` or `github:https://SERVER`")
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_timezone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise ValueError(f"{value!r} is no time zone of the IANA database, such as Europe/Berlin") from error
+        return value
