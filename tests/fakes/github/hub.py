@@ -33,7 +33,7 @@ APP_PERMISSIONS = {
     "statuses": "read",
     "workflows": "write",
 }
-APP_EVENTS = [
+APP_EVENTS = (
     "check_suite",
     "issue_comment",
     "issues",
@@ -42,7 +42,7 @@ APP_EVENTS = [
     "pull_request_review_comment",
     "push",
     "repository",
-]
+)
 
 
 class FakeGitHub:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -67,7 +67,7 @@ def check_subscription(permissions: JSON, events: Iterable[str]) -> None:
         raise Refused(422, f"Default events unsupported: {', '.join(unfit)}")
 
 
-def register(state: State, owner: Account, name: str, *, permissions: JSON, events: list[str], **more: Any) -> App:
+def register(state: State, owner: Account, name: str, *, permissions: JSON, events: Sequence[str], **more: Any) -> App:
     """`more`: further fields of the record."""
     check_subscription(permissions, events)
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
@@ -77,8 +77,9 @@ def register(state: State, owner: Account, name: str, *, permissions: JSON, even
     number = state.new_id()
     bot = state.add_account(f"{slug}[bot]", AccountType.BOT)
     made = state.apps[number] = App(
-        number, slug, name, owner, bot, private, secrets.token_hex(20), {"metadata": "read", **permissions}, events,
-        state.now(), client_id=f"Iv23li{secrets.token_hex(7)}", client_secret=secrets.token_hex(20), public_key=public, **more,
+        number, slug, name, owner, bot, private, secrets.token_hex(20), {"metadata": "read", **permissions},
+        list(events), state.now(), client_id=f"Iv23li{secrets.token_hex(7)}", client_secret=secrets.token_hex(20),
+        public_key=public, **more,
     )  # fmt: skip
     return made
 
