@@ -6,15 +6,13 @@ The home keeps an App in github/HOSTNAME/: app.json and key.pem, both 0600.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from bot.errors import ConfigurationError
+from bot.hosts.credential_files import instance_folder, write_secret
 
 GITHUB = "https://github.com"
 
@@ -74,10 +72,9 @@ def webhook_secrets(home: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
 def save(home: Path, url: str, app: GitHubApp) -> None:
     """Keep the App in the home. The key is written first: whoever finds app.json finds its key."""
     folder = _folder(home, url)
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _write(folder / "key.pem", app.private_key)
+    write_secret(folder / "key.pem", app.private_key)
     about = {"app_id": app.app_id, "slug": app.slug, "html_url": app.html_url, "webhook_secrets": list(app.webhook_secrets)}
-    _write(folder / "app.json", json.dumps(about, indent=2) + "\n")
+    write_secret(folder / "app.json", json.dumps(about, indent=2) + "\n")
 
 
 def _app_of_environment(environ: Mapping[str, str]) -> GitHubApp | None:
@@ -119,19 +116,4 @@ def _app_of_home(folder: Path) -> GitHubApp | None:
 
 
 def _folder(home: Path, url: str) -> Path:
-    """Of the instance: its host name, and its port where it has one of its own."""
-    return home / "github" / urlsplit(url).netloc.lower().replace(":", "_")
-
-
-def _write(file: Path, text: str) -> None:
-    """Whole or not at all; nobody else may read it at any moment."""
-    descriptor, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")  # made with 0600
-    try:
-        with os.fdopen(descriptor, "w") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    return instance_folder(home, "github", url)
