@@ -150,7 +150,7 @@ def _close(ask: Ask) -> Reply:
         raise UsageError(f"#{ask.number} is merged already")
     ask.conversation.close_pull_request(ask.repository, ask.number)
     with ask.services.database.transaction() as tx:
-        if publications.record_state(tx, publication, PullRequestState.CLOSED):
+        if publications.record_state(tx, publication, PullRequestState.CLOSED, ask.services.clock.now(), by=ask.login):
             audit.append(
                 tx, ask.services.audit_key, ask.services.clock, org=ask.org.org, actor=ask.actor, action="pull_request.closed",
                 subject=f"{ask.repository.full_name}#{ask.number}", details={"policy": publication.change.policy},

@@ -15,7 +15,7 @@ from bot.config import Settings, assemble, local_host
 from bot.domain.commands import parse
 from bot.domain.events import Commented, RepositoryRef
 from bot.domain.org_policies import OrgPolicy
-from bot.domain.pull_requests import CommentRef, PullRequest
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, Review
 from bot.domain.redaction import one_line, visible
 from bot.domain.repositories import Repository
 from bot.errors import UsageError
@@ -107,14 +107,54 @@ def close(repository: str, number: int, org: str) -> None:
     click.echo(f"#{number} is closed")
 
 
+@pr.command()
+@click.argument("repository")
+@click.argument("number", type=int)
+@org_option
+def reopen(repository: str, number: int, org: str) -> None:
+    """Open a closed one again."""
+    _host(org).reopen(_repository(org, repository), number)
+    click.echo(f"#{number} is open")
+
+
+@pr.command()
+@click.argument("repository")
+@click.argument("number", type=int)
+@click.argument("verdict", type=click.Choice(["approved", "changes_requested", "commented"]))
+@click.argument("words", default="")
+@org_option
+def review(repository: str, number: int, verdict: str, words: str, org: str) -> None:
+    """Hand in a review."""
+    reviewed = _host(org).review(_repository(org, repository), number, author=actor(), verdict=verdict, body=words)
+    click.echo(f"#{number} is reviewed: {reviewed.review.replace('_', ' ') or 'no verdict'}")
+
+
+@pr.command()
+@click.argument("repository")
+@click.argument("number", type=int)
+@click.argument("result", type=click.Choice(["pending", "passed", "failed"]))
+@click.option("--name", default="ci", show_default=True, help="The check's name.")
+@org_option
+def check(repository: str, number: int, result: str, name: str, org: str) -> None:
+    """Report what CI says of its head."""
+    host, place = _host(org), _repository(org, repository)
+    passed = {"pending": None, "passed": True, "failed": False}[result]
+    host.report_check(place, host.pull_request(place, number).head, CheckReport(name, passed, result, ""))
+    click.echo(f"#{number}: checks {host.pull_request(place, number).checks}")
+
+
 def _lines(pull: PullRequest) -> Iterator[str]:
     text = pull.text
     yield f"#{pull.number} {text.title}"
     yield f"{pull.state.value}: {pull.branch} -> {pull.base} ({pull.head[:12]})"
     yield f"labels: {', '.join(text.labels) or 'none'}; reviewers: {', '.join(text.reviewers) or 'none'}"
+    checks, conflicts = f"checks {pull.checks}" if pull.checks else "", "conflicts" if pull.conflicts else ""
+    if told := [*filter(None, (checks, pull.review.replace("_", " "), conflicts))]:
+        yield "; ".join(told)
     yield f"\n{text.body}"
-    for comment in pull.comments:
-        yield f"\n{comment.author}, {comment.at}:\n{comment.body}"
+    for each in pull.conversation:
+        verdict = f" ({each.verdict.replace('_', ' ')})" if isinstance(each, Review) else ""
+        yield f"\n{each.author}{verdict}, {each.at}:\n{each.body}"
 
 
 def _host(org: str) -> LocalHost:

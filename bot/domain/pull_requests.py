@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -10,6 +11,23 @@ class PullRequestState(StrEnum):
     OPEN = "open"
     MERGED = "merged"
     CLOSED = "closed"
+
+
+class ChecksState(StrEnum):
+    """What CI says of the head; `none` where it says nothing."""
+
+    NONE = ""
+    PENDING = "pending"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+class ReviewState(StrEnum):
+    """What all reviews come to; `none` while more of them are needed, or there are none."""
+
+    NONE = ""
+    APPROVED = "approved"
+    CHANGES_REQUESTED = "changes_requested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +51,11 @@ class PullRequestText:
 
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A published pull request. `head` is the commit its branch points at, or pointed at when it was closed."""
+    """A published pull request. `head` is the commit its branch points at, or pointed at when it was closed.
+
+    `conflicts` is None while the host does not know. `commits` are those that the base has not, merges left out, oldest first:
+    the newest ones where they are very many. `updated_at` is when anything of it was changed, as the host writes it.
+    """
 
     number: int
     state: PullRequestState
@@ -45,6 +67,27 @@ class PullRequest:
     closed_by: str = ""
     comments: tuple[Comment, ...] = field(default_factory=tuple)
     reviews: tuple[Review, ...] = field(default_factory=tuple)
+    author: str = ""
+    checks: ChecksState = ChecksState.NONE
+    review: ReviewState = ReviewState.NONE
+    conflicts: bool | None = None
+    commits: tuple[str, ...] = ()
+    updated_at: str = ""
+
+    @property
+    def conversation(self) -> list[Comment | Review]:
+        """What people and the bot wrote, oldest first."""
+        said: list[Comment | Review] = [*self.comments, *self.reviews]
+        return sorted(said, key=lambda each: each.at)
+
+    def last_words(self, author: str) -> str:
+        """What somebody wrote last: in a review or a comment."""
+        return next((each.body for each in reversed(self.conversation) if each.author == author and each.body.strip()), "")
+
+    def objector(self) -> str:
+        """Who asked for changes last, and has not taken that back."""
+        standing = _standing(self.reviews)
+        return next((each.author for each in reversed(self.reviews) if standing.get(each.author) == "changes_requested"), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +99,25 @@ class Comment:
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """`verdict` is approved, changes_requested or commented."""
+    """`verdict` is approved, changes_requested, commented, or dismissed: taken back by somebody else."""
 
     author: str
     verdict: str
     body: str
     at: str
+
+
+def review_state(reviews: Iterable[Review]) -> ReviewState:
+    """What reviews come to, where the host has no rule: each counts by the last verdict of its author."""
+    verdicts = set(_standing(reviews).values())
+    if "changes_requested" in verdicts:
+        return ReviewState.CHANGES_REQUESTED
+    return ReviewState.APPROVED if "approved" in verdicts else ReviewState.NONE
+
+
+def _standing(reviews: Iterable[Review]) -> dict[str, str]:
+    """The last verdict of each author; a mere comment takes none back."""
+    return {review.author: review.verdict for review in reviews if review.verdict != "commented"}
 
 
 class Reaction(StrEnum):

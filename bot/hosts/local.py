@@ -30,7 +30,16 @@ from bot.git.bare import open_bare
 from bot.git.commits import blob_at
 from bot.git.names import is_safe
 from bot.hosts.languages import languages
-from bot.hosts.local_git import branch_head, default_branch, files_of, is_commit, merge_branch, size_kb
+from bot.hosts.local_git import (
+    branch_head,
+    commits_between,
+    conflicts,
+    default_branch,
+    files_of,
+    is_commit,
+    merge_branch,
+    size_kb,
+)
 from bot.hosts.local_records import PullRequestRecord, ReactionRecord, Records, RepositoryRecord
 
 AUTHOR = "whimbrel"
@@ -163,7 +172,7 @@ class LocalHost:
 
     def checks(self, repository: Repository, commit: str) -> Mapping[str, CheckReport]:
         """What was reported of a commit, by the name of the check."""
-        return self._records(repository).checks(commit)
+        return self._records(repository).checks(commit).reports
 
     def add_comment(self, repository: Repository, number: int, body: str, *, author: str) -> PullRequest:
         """A person's comment."""
@@ -269,9 +278,20 @@ class LocalHost:
         return [self._value(repository, record) for record in self._records(repository).pull_requests()]
 
     def _value(self, repository: Repository, record: PullRequestRecord) -> PullRequest:
-        """An open one's head follows its branch."""
-        head = branch_head(self._open(repository), record.branch) if record.is_open else None
-        return record.value(head=head or record.head, url=self._records(repository).file(record.number).as_uri())
+        """An open one's head follows its branch, and so does what is known of it."""
+        records = self._records(repository)
+        value = record.value(head=record.head, url=records.file(record.number).as_uri())
+        if not record.is_open:
+            return replace(value, checks=records.checks(record.head).state)
+        opened = self._open(repository)
+        head, base = branch_head(opened, record.branch) or record.head, branch_head(opened, record.base)
+        return replace(
+            value,
+            head=head,
+            checks=records.checks(head).state,
+            conflicts=conflicts(opened, base, head) if base else None,
+            commits=commits_between(opened, base, head) if base else (),
+        )
 
     def _records(self, repository: Repository) -> Records:
         return Records(self._bare(repository).with_suffix(".meta"))

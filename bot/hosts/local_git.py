@@ -5,12 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import pygit2
-from pygit2.enums import FileMode
+from pygit2.enums import FileMode, SortMode
 
 from bot.errors import HostError, NotFound
+
+COMMITS_SHOWN = 100
+"""Of one pull request."""
 
 
 def branch_head(repository: pygit2.Repository, branch: str) -> str | None:
@@ -78,6 +82,27 @@ def merge_branch(repository: pygit2.Repository, *, base: str, branch: str, messa
     except (pygit2.GitError, OSError) as error:
         raise HostError(f"{base} is being moved by somebody else: {error}", retryable=True) from error
     return str(new)
+
+
+def conflicts(repository: pygit2.Repository, base: str, head: str) -> bool | None:
+    """Can `head` not be merged into `base` by itself? None where one of the two is not there."""
+    try:
+        if head == base or repository.descendant_of(head, base):
+            return False
+        return repository.merge_commits(pygit2.Oid(hex=base), pygit2.Oid(hex=head)).conflicts is not None
+    except (pygit2.GitError, KeyError):
+        return None
+
+
+def commits_between(repository: pygit2.Repository, base: str, head: str) -> tuple[str, ...]:
+    """What `head` has and `base` has not, merges left out, oldest first; of very many, the newest."""
+    try:
+        walk = repository.walk(pygit2.Oid(hex=head), SortMode.TOPOLOGICAL)
+        walk.hide(pygit2.Oid(hex=base))
+        newest = [str(commit.id) for commit in islice(walk, COMMITS_SHOWN) if len(commit.parents) < 2]
+    except (pygit2.GitError, KeyError):
+        return ()
+    return tuple(reversed(newest))
 
 
 def _merge_commit(

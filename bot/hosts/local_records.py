@@ -15,7 +15,17 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from bot.domain.pull_requests import CheckReport, Comment, PullRequest, PullRequestState, PullRequestText, Reaction, Review
+from bot.domain.pull_requests import (
+    CheckReport,
+    ChecksState,
+    Comment,
+    PullRequest,
+    PullRequestState,
+    PullRequestText,
+    Reaction,
+    Review,
+    review_state,
+)
 from bot.errors import HostError, NotFound
 
 
@@ -88,6 +98,9 @@ class PullRequestRecord(BaseModel):
             closed_by=self.closed_by,
             comments=tuple(self.comments),
             reviews=tuple(self.reviews),
+            author=self.author,
+            review=review_state(self.reviews),
+            updated_at=self.updated_at,
         )
 
 
@@ -97,6 +110,16 @@ class ChecksRecord(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reports: dict[str, CheckReport]
+
+    @property
+    def state(self) -> ChecksState:
+        """What all of them come to: one that failed is enough to fail, one that runs to wait."""
+        results = {report.passed for report in self.reports.values()}
+        if not results:
+            return ChecksState.NONE
+        if False in results:
+            return ChecksState.FAILED
+        return ChecksState.PENDING if None in results else ChecksState.PASSED
 
 
 class Records:
@@ -125,15 +148,14 @@ class Records:
         """Write it to the disk; the lock must be held."""
         _write(self.file(record.number), record.model_dump_json(indent=2) + "\n")
 
-    def checks(self, commit: str) -> dict[str, CheckReport]:
-        """What was reported of a commit, by the name of the check."""
-        found = _read(self._checks_file(commit), ChecksRecord)
-        return found.reports if found else {}
+    def checks(self, commit: str) -> ChecksRecord:
+        """What was reported of a commit."""
+        return _read(self._checks_file(commit), ChecksRecord) or ChecksRecord(reports={})
 
     def save_check(self, commit: str, report: CheckReport) -> None:
         """In the place of an earlier one with the same name; the lock must be held."""
         self._checks_file(commit).parent.mkdir(exist_ok=True)
-        record = ChecksRecord(reports=self.checks(commit) | {report.name: report})
+        record = ChecksRecord(reports=self.checks(commit).reports | {report.name: report})
         _write(self._checks_file(commit), record.model_dump_json(indent=2) + "\n")
 
     def _checks_file(self, commit: str) -> Path:

@@ -66,8 +66,9 @@ def publish(
     head = _push(services, assignment, proposal, commit, mirror, host, recorder)
     with services.database.transaction() as tx:
         runs.require(tx, run)
-        publications.record_push(tx, publication, head=head, base_head=proposal.changeset.base)
-        tellings.intend_check(tx, run.org, run.repository.name, head, run.id, run.fence, services.clock.now())
+        now = services.clock.now()
+        publications.record_push(tx, publication, head=head, base_head=proposal.changeset.base, now=now)
+        tellings.intend_check(tx, run.org, run.repository.name, head, run.id, run.fence, now)
     text = _text(services, assignment, proposal, mirror, renderer)
     pull_request = _ensure(host, assignment, proposal, text)
     _record(services, assignment, proposal, publication, pull_request)

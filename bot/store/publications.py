@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, text, update
 
 from bot.domain.org_policies import Ceilings
-from bot.domain.pull_requests import PullRequest, PullRequestState
+from bot.domain.pull_requests import ChecksState, PullRequest, PullRequestState, ReviewState
 from bot.domain.states import RunState
 from bot.errors import CeilingReached
-from bot.store.schema import campaigns, publications, runs
+from bot.store.schema import campaigns, publication_events, publications, runs
 
 PUBLISH_LOCK = 7711003
 HOUR = timedelta(hours=1)
@@ -33,10 +33,25 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class Facts:
+    """What a host told of a pull request. `conflicts` is None while it does not know; `seen_head` is where its branch is, and
+    `edited` how many commits on it are not the bot's."""
+
+    ci: ChecksState = ChecksState.NONE
+    review: ReviewState = ReviewState.NONE
+    conflicts: bool | None = None
+    draft: bool = False
+    seen_head: str = ""
+    edited: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Publication:
     """`state` is intent, open, merged or closed; `head` is the commit this bot last moved the branch to ("" before).
 
     `number`, `url` and `revision` are those of the pull request that was opened last: during an intent, of the one before.
+    `frozen` is why nothing is pushed to it, "" while the bot may; `adopted` is one that others have opened. `closed_reason` are
+    the last words of who closed it, or of who asked for changes.
     """
 
     id: int
@@ -48,6 +63,24 @@ class Publication:
     head: str
     base_head: str
     revision: str
+    facts: Facts = Facts()
+    frozen: str = ""
+    adopted: bool = False
+    closed_by: str = ""
+    closed_reason: str = ""
+    settled_at: datetime | None = None
+
+
+NOTHING_KNOWN: dict[str, Any] = {
+    **asdict(Facts()),
+    "frozen": "",
+    "adopted": False,
+    "closed_by": "",
+    "closed_reason": "",
+    "settled_at": None,
+    "looked_at": None,
+}
+"""Of a pull request that is not opened yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +137,7 @@ def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, n
     left = room(tx, change.org, ceilings, now)
     if left.reason:
         raise CeilingReached(left.reason, retry_after=60)
-    fresh: dict[str, Any] = {"branch": branch, "state": "intent", "intended_at": now, "opened_at": None}
+    fresh: dict[str, Any] = {"branch": branch, "state": "intent", "intended_at": now, "opened_at": None, **NOTHING_KNOWN}
     if known is None:
         nothing = {"number": None, "url": "", "head": "", "base_head": "", "revision": ""}
         tx.execute(insert(publications).values(fresh | asdict(change) | nothing))
@@ -130,23 +163,28 @@ def room(tx: Connection, org: str, ceilings: Ceilings, now: datetime) -> Room:
     return Room(open_left, hourly_left, reason)
 
 
-def record_push(tx: Connection, publication: Publication, *, head: str, base_head: str) -> None:
-    tx.execute(update(publications).where(publications.c.id == publication.id).values(head=head, base_head=base_head))
+def record_push(tx: Connection, publication: Publication, *, head: str, base_head: str, now: datetime) -> None:
+    """This bot has moved the branch: what was known of the commit before says nothing of this one."""
+    _change(tx, publication, head=head, base_head=base_head)
+    if head != publication.head:
+        _change(tx, publication, seen_head=head, ci=ChecksState.NONE, conflicts=None, looked_at=None)
+        add_event(tx, publication.id, now, "pushed", "whimbrel", head)
 
 
 def record_open(tx: Connection, publication: Publication, pull_request: PullRequest, revision: str, now: datetime) -> None:
     """The pull request is open, and says what this revision of the policy has it say."""
-    tx.execute(
-        update(publications)
-        .where(publications.c.id == publication.id)
-        .values(
-            state="open",
-            number=pull_request.number,
-            url=pull_request.url,
-            branch=pull_request.branch,
-            revision=revision,
-            opened_at=func.coalesce(publications.c.opened_at, now),
-        )
+    if publication.state != "open":
+        add_event(tx, publication.id, now, "opened", "whimbrel", pull_request.url)
+    _change(
+        tx,
+        publication,
+        state="open",
+        number=pull_request.number,
+        url=pull_request.url,
+        branch=pull_request.branch,
+        revision=revision,
+        draft=pull_request.text.draft,
+        opened_at=func.coalesce(publications.c.opened_at, now),
     )
 
 
@@ -157,10 +195,64 @@ def withdraw(tx: Connection, publication: Publication) -> None:
     )
 
 
-def record_state(tx: Connection, publication: Publication, state: PullRequestState) -> bool:
-    """False where it was known already."""
+def record_state(
+    tx: Connection, publication: Publication, state: PullRequestState, now: datetime, *, by: str = "", words: str = ""
+) -> bool:
+    """False where it was known already. `by` is who made it so, `words` what they said of it."""
+    settled = state is not PullRequestState.OPEN
     changed = update(publications).where(publications.c.id == publication.id, publications.c.state != state.value)
-    return tx.execute(changed.values(state=state.value)).rowcount == 1
+    values = {"closed_by": by, "closed_reason": words, "settled_at": now} if settled else _NOT_SETTLED
+    if tx.execute(changed.values(state=state.value, **values)).rowcount != 1:
+        return False
+    add_event(tx, publication.id, now, state.value if settled else "reopened", by, words)
+    return True
+
+
+_NOT_SETTLED: dict[str, Any] = {"closed_by": "", "closed_reason": "", "settled_at": None, "looked_at": None}
+
+
+def record_facts(tx: Connection, publication: Publication, facts: Facts, now: datetime) -> None:
+    """What the host tells now; it counts as looked at."""
+    _change(tx, publication, **asdict(facts), looked_at=now)
+
+
+def record_words(tx: Connection, publication: Publication, words: str) -> None:
+    """Why somebody asks for changes; empty where nobody does any more."""
+    _change(tx, publication, closed_reason=words)
+
+
+def freeze(tx: Connection, publication: Publication, reason: str, now: datetime) -> None:
+    """Nothing more is pushed to it, for that reason; an empty one hands it back."""
+    _change(tx, publication, frozen=reason)
+    add_event(tx, publication.id, now, "frozen" if reason else "thawed", "whimbrel", reason)
+
+
+def expect_news(tx: Connection, publication: Publication) -> None:
+    """Something has happened to it: it is the first to be looked at."""
+    _change(tx, publication, looked_at=None)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicationEvent:
+    """What happened to a pull request: `kind` is opened, pushed, checks, review, conflicts, edited, draft, frozen, thawed,
+    merged, closed, reopened or adopted; `words` say it to people."""
+
+    at: datetime
+    kind: str
+    actor: str
+    words: str
+
+
+def add_event(tx: Connection, publication_id: int, now: datetime, kind: str, actor: str, words: str) -> None:
+    row = {"publication_id": publication_id, "at": now, "kind": kind, "actor": actor, "words": words}
+    tx.execute(insert(publication_events).values(row))
+
+
+def events_of(tx: Connection, publication_id: int) -> list[PublicationEvent]:
+    """Its timeline, oldest first."""
+    of_it = publication_events.c.publication_id == publication_id
+    found = tx.execute(select(publication_events).where(of_it).order_by(publication_events.c.id))
+    return [PublicationEvent(row.at, row.kind, row.actor, row.words) for row in found]
 
 
 def same_change() -> ColumnElement[bool]:
@@ -191,6 +283,10 @@ def _where(change: Change) -> Select[Any]:
     )
 
 
+def _change(tx: Connection, publication: Publication, **values: Any) -> None:
+    tx.execute(update(publications).where(publications.c.id == publication.id).values(values))
+
+
 def _count(tx: Connection, org: str, condition: Any) -> int:
     counted = select(func.count()).select_from(publications).where(publications.c.org == org, condition)
     return int(tx.execute(counted).scalar_one())
@@ -207,4 +303,10 @@ def _publication(row: Row[tuple[Any, ...]]) -> Publication:
         head=row.head,
         base_head=row.base_head,
         revision=row.revision,
+        facts=Facts(ChecksState(row.ci), ReviewState(row.review), row.conflicts, row.draft, row.seen_head, row.edited),
+        frozen=row.frozen,
+        adopted=row.adopted,
+        closed_by=row.closed_by,
+        closed_reason=row.closed_reason,
+        settled_at=row.settled_at,
     )

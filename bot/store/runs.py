@@ -229,6 +229,12 @@ def made_by_us(tx: Connection, commit: str) -> bool:
     return tx.execute(select(attempts.c.run_id).where(attempts.c.commit == commit).limit(1)).one_or_none() is not None
 
 
+def strangers(tx: Connection, commits: Sequence[str]) -> list[str]:
+    """Those of the commits (full ids) that no attempt has recorded: people made them."""
+    ours = set(tx.execute(select(attempts.c.commit).where(attempts.c.commit.in_(commits))).scalars())
+    return [commit for commit in commits if commit not in ours]
+
+
 def count_busy(tx: Connection) -> int:
     return int(tx.execute(select(func.count()).select_from(runs).where(runs.c.state.in_(BUSY))).scalar_one())
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0003"
+VERSION = "0004"
 """The migration that makes these tables; a test holds that it is the newest."""
 
 metadata = MetaData(
@@ -167,6 +167,7 @@ runs = Table(
     UniqueConstraint("campaign_id", "position"),
     Index(None, "state", "org"),
     Index(None, "campaign_id", "state"),
+    Index(None, "publication_id"),
 )
 
 attempts = Table(
@@ -232,8 +233,52 @@ publications = Table(
     Column("revision", String(64), nullable=False),
     Column("intended_at", Instant, nullable=False),
     Column("opened_at", Instant),
+    # What the host told of the pull request when it was last looked at. NULL conflicts: it does not know.
+    Column("ci", String(16), nullable=False, server_default=""),
+    Column("review", String(24), nullable=False, server_default=""),
+    Column("conflicts", Boolean),
+    Column("draft", Boolean, nullable=False, server_default=false()),
+    Column("seen_head", String(64), nullable=False, server_default=""),
+    # Commits on it that are not the bot's.
+    Column("edited", Integer, nullable=False, server_default="0"),
+    # Why the bot pushes nothing to it; empty while it may.
+    Column("frozen", Words, nullable=False, server_default=""),
+    # Was it opened by a person, or by another tool?
+    Column("adopted", Boolean, nullable=False, server_default=false()),
+    # Who merged or closed it; the last words of who closed it, or of who asked for changes.
+    Column("closed_by", String(200), nullable=False, server_default=""),
+    Column("closed_reason", Words, nullable=False, server_default=""),
+    Column("settled_at", Instant),
+    # NULL: there is news of it, so it is the first to be looked at.
+    Column("looked_at", Instant),
     UniqueConstraint("org", "policy", "repository", "base", "path"),
     Index(None, "org", "state"),
+    Index(None, "state", "looked_at"),
+    Index(None, "org", "repository", "number"),
+)
+
+# The timeline of a pull request, from its opening on.
+publication_events = Table(
+    "publication_events",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("publication_id", Identity, ForeignKey("publications.id"), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("kind", String(24), nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("words", Words, nullable=False),
+    Index(None, "publication_id", "id"),
+)
+
+# Repositories that people have the bot leave alone, with who said so and where.
+opt_outs = Table(
+    "opt_outs",
+    metadata,
+    Column("org", String(100), primary_key=True),
+    Column("repository", String(1000), primary_key=True),
+    Column("actor", String(200), nullable=False),
+    Column("place", Words, nullable=False),
+    Column("at", Instant, nullable=False),
 )
 
 renderings = Table(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import Connection
 
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.pull_requests import PullRequest, PullRequestState
+from bot.domain.redaction import one_line, redact
 from bot.domain.repositories import Repository
 from bot.domain.selection import is_among
 from bot.errors import NotFound
 from bot.ports import Host
 from bot.services import Services
-from bot.store import audit, publications
-from bot.store.publications import Publication
+from bot.store import audit, publications, runs
+from bot.store.publications import Facts, Publication
+
+WORDS_LIMIT = 500
 
 
 def refresh_publications(services: Services, host: Host, org: str, policy: str | None = None, only: Sequence[str] = ()) -> int:
@@ -44,22 +49,72 @@ def refresh(services: Services, host: Host, publication: Publication, actor: str
         found = ()
     if publication.state == "intent":
         return _resolve(services, publication, found)
-    state, by = _state_of(found, publication)
-    if state == publication.state:
+    known = next((each for each in found if each.number == publication.number), None)
+    if known is None:
+        return settle(services, publication, PullRequestState.CLOSED, actor, "the repository is gone")
+    return note(services, publication, known, actor)
+
+
+def note(services: Services, publication: Publication, found: PullRequest, actor: str = "unknown") -> bool:
+    """Record what the host tells of a pull request; was it settled, or reopened? `actor` as for `refresh`."""
+    with services.database.transaction(durable=False) as tx:
+        facts = _facts(tx, publication, found)
+        for kind, who, words in happened(publication.facts, facts, found):
+            publications.add_event(tx, publication.id, services.clock.now(), kind, who, words)
+        publications.record_facts(tx, publication, facts, services.clock.now())
+        if found.state is PullRequestState.OPEN and publication.facts.review != facts.review:
+            publications.record_words(tx, publication, _words(found, found.objector()))
+    if found.state == publication.state:
         return False
-    settle(services, publication, state, by or actor)
+    by = found.closed_by or actor
+    return settle(services, publication, found.state, by, words=_words(found, by))
+
+
+def settle(
+    services: Services, publication: Publication, state: PullRequestState, actor: str, reason: str = "", *, words: str = ""
+) -> bool:
+    """Record what became of a pull request, and who has made it so; False where that was known. `words` are that person's."""
+    change = publication.change
+    action = "reopened" if state is PullRequestState.OPEN else state.value
+    with services.database.transaction() as tx:
+        if not publications.record_state(tx, publication, state, services.clock.now(), by=actor, words=words or reason):
+            return False
+        audit.append(
+            tx, services.audit_key, services.clock, org=change.org, actor=actor, action=f"pull_request.{action}",
+            subject=f"{change.org}/{change.repository}#{publication.number}", reason=reason or words,
+            details={"policy": change.policy},
+        )  # fmt: skip
     return True
 
 
-def settle(services: Services, publication: Publication, state: PullRequestState, actor: str, reason: str = "") -> None:
-    """Record what became of a pull request, and who has made it so."""
-    change, happened = publication.change, "reopened" if state is PullRequestState.OPEN else state.value
-    with services.database.transaction() as tx:
-        publications.record_state(tx, publication, state)
-        audit.append(
-            tx, services.audit_key, services.clock, org=change.org, actor=actor, action=f"pull_request.{happened}",
-            subject=f"{change.org}/{change.repository}#{publication.number}", reason=reason, details={"policy": change.policy},
-        )  # fmt: skip
+def happened(before: Facts, now: Facts, found: PullRequest) -> Iterator[tuple[str, str, str]]:
+    """What is new, for the timeline: its kind, who did it where that is known, and words for people."""
+    if now.edited > before.edited:
+        yield "edited", "", f"{now.edited} commit{'s' if now.edited != 1 else ''} by people"
+    if now.ci != before.ci and now.ci:
+        yield "checks", "", f"checks {'have ' if now.ci != 'pending' else ''}{now.ci}"
+    if now.review != before.review:
+        objector = found.objector()
+        words = _words(found, objector)
+        said = f"{now.review.replace('_', ' ')}{': ' + words if words else ''}" if now.review else "reviews are taken back"
+        yield "review", objector, said
+    if now.conflicts is not None and bool(before.conflicts) != now.conflicts:
+        yield "conflicts", "", f"conflicts with {found.base}" if now.conflicts else f"no conflict with {found.base} any more"
+    if now.draft != before.draft:
+        yield "draft", "", "is a draft again" if now.draft else "is ready for review"
+
+
+def _facts(tx: Connection, publication: Publication, found: PullRequest) -> Facts:
+    """An adopted one is all people's work: none of its commits is an edit."""
+    edited = 0 if publication.adopted else len(runs.strangers(tx, found.commits))
+    if found.state is not PullRequestState.OPEN:
+        edited = max(edited, publication.facts.edited)  # a merged branch has nothing that its base has not
+    return Facts(found.checks, found.review, found.conflicts, found.text.draft, found.head, edited)
+
+
+def _words(found: PullRequest, author: str) -> str:
+    """What they wrote last, on one line."""
+    return one_line(redact(found.last_words(author)), WORDS_LIMIT) if author else ""
 
 
 def _resolve(services: Services, publication: Publication, found: Sequence[PullRequest]) -> bool:
@@ -71,10 +126,3 @@ def _resolve(services: Services, publication: Publication, found: Sequence[PullR
         else:
             publications.withdraw(tx, publication)
     return True
-
-
-def _state_of(found: Sequence[PullRequest], publication: Publication) -> tuple[PullRequestState, str]:
-    for pull_request in found:
-        if pull_request.number == publication.number:
-            return pull_request.state, pull_request.closed_by
-    return PullRequestState.CLOSED, "the repository is gone"

@@ -34,7 +34,7 @@ def test_an_intent_is_made_once_and_becomes_the_open_pull_request(database: Data
         made = intend(tx, clock, CHANGE)
         assert intend(tx, clock, CHANGE) == made
         assert (made.state, made.number, made.head, made.revision) == ("intent", None, "", "")
-        publications.record_push(tx, made, head="a" * 40, base_head="b" * 40)
+        publications.record_push(tx, made, head="a" * 40, base_head="b" * 40, now=clock.now())
         publications.record_open(tx, made, pull_request(7), "r1", clock.now())
         known = intend(tx, clock, CHANGE)
     assert known == find(database)
@@ -47,7 +47,7 @@ def test_an_intent_after_a_closed_one_remembers_it(database: Database, clock: Ma
     with database.transaction() as tx:
         made = intend(tx, clock, CHANGE)
         publications.record_open(tx, made, pull_request(7), "r1", clock.now())
-        publications.record_state(tx, made, PullRequestState.CLOSED)
+        publications.record_state(tx, made, PullRequestState.CLOSED, clock.now())
         again = intend(tx, clock, CHANGE)
     assert (again.id, again.state, again.number, again.revision) == (made.id, "intent", 7, "r1")
 
@@ -78,7 +78,7 @@ def test_the_hourly_ceiling_counts_closed_ones_and_says_until_when(database: Dat
     with database.transaction() as tx:
         made = intend(tx, clock, CHANGE)
         publications.record_open(tx, made, pull_request(1), "r1", clock.now())
-        publications.record_state(tx, made, PullRequestState.CLOSED)
+        publications.record_state(tx, made, PullRequestState.CLOSED, clock.now())
     clock.advance(600)
     with (
         pytest.raises(CeilingReached, match=r"1 of 1 .* opened this hour: waiting until 13:00 UTC"),

@@ -113,14 +113,14 @@ class TestDispatch:
         published = queue.publish("acme", "r9", policy="another")
         assert queue.dispatch() == []
         with queue.database.transaction() as tx:
-            publications.record_state(tx, published, PullRequestState.CLOSED)
+            publications.record_state(tx, published, PullRequestState.CLOSED, queue.clock.now())
         assert len(queue.dispatch()) == 1
 
     def test_the_hours_pull_requests_are_counted_for_an_hour(self, queue: Queue) -> None:
         queue.campaign("acme", 5, hourly_ceiling=1)
         published = queue.publish("acme", "r9", policy="another")
         with queue.database.transaction() as tx:
-            publications.record_state(tx, published, PullRequestState.CLOSED)
+            publications.record_state(tx, published, PullRequestState.CLOSED, queue.clock.now())
         queue.clock.advance(3599)
         assert queue.dispatch() == []
         queue.clock.advance(2)

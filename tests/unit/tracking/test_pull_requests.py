@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from bot.domain.pull_requests import PullRequestText
+from bot.domain.pull_requests import CheckReport, PullRequestText
 from bot.domain.repositories import Repository
 from bot.domain.states import Outcome
 from bot.pipeline.lease import LEASE
 from bot.store import audit, publications, runs
+from bot.store.publications import Facts
 from bot.store.runs import Run
+from bot.tracking.pull_requests import refresh as refresh_publication
 from bot.tracking.pull_requests import refresh_all, refresh_publications
 from tests.fakes import repositories
 from tests.fakes.queue import intend
@@ -113,3 +115,99 @@ class TestIntents:
         found = world.publication("tool")
         assert found is not None
         assert (found.state, found.number, found.revision) == ("open", 1, "")
+
+
+class TestFacts:
+    """What the host tells of an open one is kept, with a timeline."""
+
+    def facts(self, world: World) -> Facts:
+        found = world.publication("tool")
+        assert found is not None
+        return found.facts
+
+    def timeline(self, world: World) -> list[tuple[str, str, str]]:
+        found = world.publication("tool")
+        assert found is not None
+        with world.database.reading() as tx:
+            return [(event.kind, event.actor, event.words) for event in publications.events_of(tx, found.id)]
+
+    def test_checks(self, opened: World) -> None:
+        [pull_request] = opened.open_pull_requests("tool")
+        for passed, state in ((None, "pending"), (False, "failed"), (True, "passed")):
+            opened.local.report_check(TOOL, pull_request.head, CheckReport("ci", passed, "t", ""))
+            refresh(opened)
+            assert self.facts(opened).ci == state
+        assert [words for kind, _, words in self.timeline(opened) if kind == "checks"] == [
+            "checks pending",
+            "checks have failed",
+            "checks have passed",
+        ]
+
+    def test_reviews_count_by_the_last_verdict_of_each(self, opened: World) -> None:
+        for author, verdict, state in (
+            ("bob", "changes_requested", "changes_requested"),
+            ("mia", "approved", "changes_requested"),
+            ("bob", "commented", "changes_requested"),
+            ("bob", "approved", "approved"),
+        ):
+            opened.local.review(TOOL, 1, author=author, verdict=verdict, body=f"{author} says so")
+            refresh(opened)
+            assert self.facts(opened).review == state
+        assert [event for event in self.timeline(opened) if event[0] == "review"] == [
+            ("review", "bob", "changes requested: bob says so"),
+            ("review", "", "approved"),
+        ]
+
+    def test_the_words_of_who_asks_for_changes_are_kept_until_they_are_taken_back(self, opened: World) -> None:
+        opened.local.review(TOOL, 1, author="bob", verdict="changes_requested", body="Not\nhere.")
+        refresh(opened)
+        found = opened.publication("tool")
+        assert found is not None
+        assert found.closed_reason == "Not here."
+        opened.local.review(TOOL, 1, author="bob", verdict="approved")
+        refresh(opened)
+        found = opened.publication("tool")
+        assert found is not None
+        assert found.closed_reason == ""
+
+    def test_a_conflict_comes_and_goes(self, opened: World) -> None:
+        bare = opened.folder / "host" / "acme" / "tool.git"
+        refresh(opened)
+        assert self.facts(opened).conflicts is False
+        repositories.commit(repositories.opened(bare), {"NOTE.md": b"other\n"})
+        refresh(opened)
+        assert self.facts(opened).conflicts is True
+        assert self.timeline(opened)[-1] == ("conflicts", "", "conflicts with main")
+
+    def test_commits_by_people_are_counted(self, opened: World) -> None:
+        bare = opened.folder / "host" / "acme" / "tool.git"
+        refresh(opened)
+        assert self.facts(opened).edited == 0
+        person = repositories.commit(repositories.opened(bare), {"x": b"x"}, branch="whimbrel/notes", start="whimbrel/notes")
+        refresh(opened)
+        assert (self.facts(opened).edited, self.facts(opened).seen_head) == (1, str(person))
+        opened.local.merge(TOOL, 1, by="bob")
+        refresh(opened)
+        assert self.facts(opened).edited == 1
+
+    def test_who_closed_it_and_why(self, opened: World) -> None:
+        opened.local.add_comment(TOOL, 1, "We do not want it: see our wiki.", author="bob")
+        opened.local.add_comment(TOOL, 1, "Me neither.", author="mia")
+        opened.local.close(TOOL, 1, by="bob")
+        refresh(opened)
+        found = opened.publication("tool")
+        assert found is not None
+        assert (found.closed_by, found.closed_reason) == ("bob", "We do not want it: see our wiki.")
+        assert found.settled_at == opened.clock.now()
+        assert [kind for kind, _, _ in self.timeline(opened)] == ["pushed", "opened", "closed"]
+
+    def test_one_that_is_reopened_is_not_settled(self, opened: World) -> None:
+        opened.local.close(TOOL, 1, by="bob")
+        refresh(opened)
+        opened.local.reopen(TOOL, 1)
+        found = opened.publication("tool")
+        assert found is not None
+        assert refresh_publication(opened.services, opened.local, found)
+        found = opened.publication("tool")
+        assert found is not None
+        assert (found.state, found.closed_by, found.settled_at) == ("open", "", None)
