@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 from bot.domain.changesets import Changeset
 from bot.domain.money import MicroUsd
 from bot.domain.policies import Limits
-from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction, Thread
 from bot.domain.repositories import Remote, Repository
 from bot.domain.steps import Step
 from bot.domain.usage import Usage
@@ -85,7 +85,7 @@ class Conversation(Protocol):
 
     def react(self, repository: Repository, comment: CommentRef, reaction: Reaction) -> None: ...
 
-    def tell(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
+    def tell(self, repository: Repository, thread: Thread, body: str, *, marker: str) -> None:
         """Make `body` the text of the bot's one comment that holds the hidden `marker`, added where it is missing."""
 
     def report_check(self, repository: Repository, commit: str, report: CheckReport) -> None:

@@ -15,7 +15,7 @@ from bot.campaigns.planning import make_plan
 from bot.domain.commands import USAGE, Command, Verb
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
-from bot.domain.pull_requests import PullRequestState
+from bot.domain.pull_requests import PullRequestState, Thread
 from bot.domain.repositories import Repository
 from bot.domain.states import RunState
 from bot.errors import NotFound, UsageError
@@ -40,9 +40,13 @@ class Ask:
     catalogue: Catalogue
     org: OrgPolicy
     repository: Repository
-    number: int
+    thread: Thread
     login: str
     key: str
+
+    @property
+    def number(self) -> int:
+        return self.thread.number
 
     @property
     def actor(self) -> str:
@@ -181,9 +185,9 @@ def _shown(policy: CampaignPolicy) -> dict[str, Any]:
 def _behind(ask: Ask) -> tuple[Run, Publication | None]:
     """The run of this pull request; on an issue, the one that was asked for there last."""
     with ask.services.database.reading() as tx:
-        publication = publications.numbered(tx, ask.org.org, ask.repository.name, ask.number)
+        publication = _publication(tx, ask)
         run = runs.newest(tx, publication.change) if publication else None
-        if run is None and (asked_here := tellings.followed(tx, ask.org.org, ask.repository.name, ask.number)):
+        if run is None and (asked_here := tellings.followed(tx, ask.org.org, ask.repository.name, ask.thread)):
             run = runs.get(tx, asked_here[-1])
     if run is None:
         raise UsageError(f"no run is behind #{ask.number}", mend="`/whimbrel run POLICY` starts one")
@@ -192,10 +196,17 @@ def _behind(ask: Ask) -> tuple[Run, Publication | None]:
 
 def _published(ask: Ask) -> Publication:
     with ask.services.database.reading() as tx:
-        publication = publications.numbered(tx, ask.org.org, ask.repository.name, ask.number)
+        publication = _publication(tx, ask)
     if publication is None:
         raise UsageError(f"#{ask.number} is no pull request of the bot's")
     return publication
+
+
+def _publication(tx: Connection, ask: Ask) -> Publication | None:
+    """The bot's own, where they talk on it."""
+    if ask.thread.kind == "issue":
+        return None
+    return publications.numbered(tx, ask.org.org, ask.repository.name, ask.number)
 
 
 def _require_admitted(ask: Ask, name: str) -> None:
@@ -216,4 +227,4 @@ def _state_on_host(ask: Ask, publication: Publication) -> PullRequestState | Non
 
 
 def _follow(tx: Connection, ask: Ask, run: Run, note: str) -> None:
-    tellings.follow(tx, ask.org.org, ask.repository.name, ask.number, run.id, note, ask.services.clock.now())
+    tellings.follow(tx, ask.org.org, ask.repository.name, ask.thread, run.id, note, ask.services.clock.now())

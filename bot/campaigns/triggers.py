@@ -42,7 +42,7 @@ def handle(services: Services, event: Trigger) -> str:
         catalogue=catalogue,
         org=org,
         repository=Repository(org.org, event.repository.name, "", None),
-        number=event.number,
+        thread=event.thread,
         login=event.actor,
         key=event.key,
     )
@@ -59,7 +59,7 @@ def _asked(event: Trigger) -> Command | Misspelt | str | None:
 
 def _answered(event: Trigger) -> CommentRef:
     """What shows the reaction: a label and a review take none, so it is the issue or pull request."""
-    return event.comment if isinstance(event, Commented) else CommentRef(event.number, event.number, "issue")
+    return event.comment if isinstance(event, Commented) else CommentRef(event.thread, event.thread.number, "thread")
 
 
 def _fulfil(ask: Ask, asked: Command | Misspelt | str) -> str:
@@ -99,7 +99,7 @@ def _labelled_policy(ask: Ask, label: str) -> str:
 def _tell(ask: Ask, reply: Reply) -> None:
     """A comment of its own for each answer: it is the same one when it is repeated."""
     body = ask.services.replies().render(f"comments/{reply.template}.md.j2", reply.variables)
-    ask.conversation.tell(ask.repository, ask.number, body, marker=f"<!-- whimbrel answer {ask.key} -->")
+    ask.conversation.tell(ask.repository, ask.thread, body, marker=f"<!-- whimbrel answer {ask.key} -->")
 
 
 def _record_refusal(ask: Ask, refusal: UsageError | QuotaRefused) -> None:
@@ -108,5 +108,5 @@ def _record_refusal(ask: Ask, refusal: UsageError | QuotaRefused) -> None:
         if effects.do_once(tx, org, f"refusal:{ask.key}", services.clock.now()):
             audit.append(
                 tx, services.audit_key, services.clock, org=org, actor=ask.actor, action="trigger.refused",
-                subject=f"{ask.repository.full_name}#{ask.number}", reason=str(refusal),
+                subject=f"{ask.repository.full_name}#{ask.thread.number}", reason=str(refusal),
             )  # fmt: skip

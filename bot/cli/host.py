@@ -15,7 +15,7 @@ from bot.config import Settings, assemble, local_host
 from bot.domain.commands import parse
 from bot.domain.events import Commented, RepositoryRef
 from bot.domain.org_policies import OrgPolicy
-from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, Review
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, Review, Thread
 from bot.domain.redaction import one_line, visible
 from bot.domain.repositories import Repository
 from bot.errors import UsageError
@@ -80,8 +80,8 @@ def comment(repository: str, number: int, words: str, org: str) -> None:
     found = _host(org).add_comment(_repository(org, repository), number, words, author=actor())
     if parse(words) is None:
         return
-    place, written = RepositoryRef("local", org, repository), CommentRef(number, len(found.comments))
-    event = Commented(place, number, written, words, actor(), actor_is_bot=False, on_pull_request=True)
+    place, written = RepositoryRef("local", org, repository), CommentRef(Thread(number, "pull_request"), len(found.comments))
+    event = Commented(place, written, words, actor(), actor_is_bot=False)
     with assemble(Settings.from_environment()) as services:
         refused = handle(services, event)
     click.echo(refused or f"whimbrel host pr show {repository} {number} --org {org} has the answer, and how the work goes on")

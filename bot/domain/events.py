@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from bot.domain.pull_requests import CommentRef
+from bot.domain.pull_requests import CommentRef, Thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,14 @@ class Labelled:
     at: str
 
     @property
+    def thread(self) -> Thread:
+        return Thread(self.number, self.kind)
+
+    @property
     def key(self) -> str:
         """The same for the same act, in whichever delivery it is told; a host gives such an act no number."""
-        act = (self.repository.host, str(self.repository), str(self.number), self.label, str(self.removed), self.at)
+        where = (self.repository.host, str(self.repository), self.kind, str(self.number))
+        act = (*where, self.label, str(self.removed), self.at)
         return f"label:{_digest(*act)}"
 
 
@@ -50,12 +55,14 @@ class Commented:
     """Somebody has written a comment; a changed or deleted one is no event."""
 
     repository: RepositoryRef
-    number: int
     comment: CommentRef
     body: str
     actor: str
     actor_is_bot: bool
-    on_pull_request: bool
+
+    @property
+    def thread(self) -> Thread:
+        return self.comment.thread
 
     @property
     def key(self) -> str:
@@ -73,6 +80,10 @@ class Reviewed:
     body: str
     actor: str
     actor_is_bot: bool
+
+    @property
+    def thread(self) -> Thread:
+        return Thread(self.number, "pull_request")
 
     @property
     def key(self) -> str:

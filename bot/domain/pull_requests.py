@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class PullRequestState(StrEnum):
@@ -129,11 +130,19 @@ class Reaction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class CommentRef:
-    """Which comment: `kind` is comment (of an issue or a pull request), review_comment, or issue (the issue or pull request
-    itself, `comment_id` its number). `number` is the issue's or pull request's."""
+class Thread:
+    """Where people talk. GitHub numbers issues and pull requests together, GitLab each kind by itself."""
 
     number: int
+    kind: Literal["issue", "pull_request"]
+
+
+@dataclass(frozen=True, slots=True)
+class CommentRef:
+    """Which comment: `kind` is comment, review_comment (in the code), or thread (the issue or pull request itself, `comment_id`
+    its number)."""
+
+    thread: Thread
     comment_id: int
     kind: str = "comment"
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from github import Auth
 
 from bot.domain.changesets import Changeset
-from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction, Thread
 from bot.domain.repositories import Remote, Repository
 from bot.errors import NotFound
 from bot.hosts import github_commits, github_conversation, github_pull_requests, github_reading
@@ -104,9 +104,9 @@ class GitHubHost:
         client = self._changing(repository)
         github_conversation.comment(client, repository, number, body, marker=marker, own_login=self.own_login)
 
-    def tell(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
+    def tell(self, repository: Repository, thread: Thread, body: str, *, marker: str) -> None:
         client = self._changing(repository)
-        github_conversation.tell(client, repository, number, body, marker=marker, own_login=self.own_login)
+        github_conversation.tell(client, repository, thread.number, body, marker=marker, own_login=self.own_login)
 
     def react(self, repository: Repository, comment: CommentRef, reaction: Reaction) -> None:
         github_conversation.react(self._changing(repository), repository, comment, reaction)

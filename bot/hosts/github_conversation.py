@@ -44,7 +44,7 @@ def react(client: Client, repository: Repository, ref: CommentRef, reaction: Rea
     places = {
         "comment": f"{path}/issues/comments/{ref.comment_id}",
         "review_comment": f"{path}/pulls/comments/{ref.comment_id}",
-        "issue": f"{path}/issues/{ref.number}",
+        "thread": f"{path}/issues/{ref.thread.number}",
     }
     client.requestJsonAndCheck("POST", f"{places[ref.kind]}/reactions", input={"content": reaction.value})
 

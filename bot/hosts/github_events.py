@@ -21,7 +21,7 @@ from bot.domain.events import (
     RepositoryChanged,
     Reviewed,
 )
-from bot.domain.pull_requests import CommentRef
+from bot.domain.pull_requests import CommentRef, Thread
 from bot.errors import HostError
 from bot.hosts import github_payloads as payloads
 
@@ -103,25 +103,24 @@ def _issue_comment(body: bytes) -> Event | None:
     if _action(body) != "created":
         return None
     told = payloads.IssueCommented.model_validate_json(body)
-    return _commented(told, told.issue.number, told.comment, "comment", on_pull_request=told.issue.pull_request is not None)
+    thread = Thread(told.issue.number, "issue" if told.issue.pull_request is None else "pull_request")
+    return _commented(told, thread, told.comment, "comment")
 
 
 def _code_comment(body: bytes) -> Event | None:
     if _action(body) != "created":
         return None
     told = payloads.CodeCommented.model_validate_json(body)
-    return _commented(told, told.pull_request.number, told.comment, "review_comment", on_pull_request=True)
+    return _commented(told, Thread(told.pull_request.number, "pull_request"), told.comment, "review_comment")
 
 
-def _commented(told: payloads.Acted, number: int, comment: payloads.Comment, kind: str, *, on_pull_request: bool) -> Event:
+def _commented(told: payloads.Acted, thread: Thread, comment: payloads.Comment, kind: str) -> Event:
     return Commented(
         repository=told.repository.ref,
-        number=number,
-        comment=CommentRef(number, comment.id, kind),
+        comment=CommentRef(thread, comment.id, kind),
         body=comment.body,
         actor=told.sender.login,
         actor_is_bot=told.sender.is_bot,
-        on_pull_request=on_pull_request,
     )
 
 

@@ -23,6 +23,7 @@ from bot.domain.pull_requests import (
     PullRequestText,
     Reaction,
     Review,
+    Thread,
 )
 from bot.domain.repositories import Remote, Repository
 from bot.errors import HostError, HostUnavailable, NotFound
@@ -142,16 +143,16 @@ class LocalHost:
 
     def react(self, repository: Repository, comment: CommentRef, reaction: Reaction) -> None:
         """Raises NotFound for a comment that is not there: there are none but of pull requests."""
-        with self._changing(repository, comment.number) as record:
-            if comment.kind != "issue" and not 1 <= comment.comment_id <= len(record.comments):
-                raise NotFound(f"#{comment.number} has no comment {comment.comment_id}")
+        with self._changing(repository, comment.thread.number) as record:
+            if comment.kind != "thread" and not 1 <= comment.comment_id <= len(record.comments):
+                raise NotFound(f"#{comment.thread.number} has no comment {comment.comment_id}")
             made = ReactionRecord(kind=comment.kind, comment_id=comment.comment_id, reaction=reaction)
             if made not in record.reactions:
                 record.reactions.append(made)
 
-    def tell(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
+    def tell(self, repository: Repository, thread: Thread, body: str, *, marker: str) -> None:
         """The marker is added to a body that does not hold it. A person's comment that holds it stays theirs."""
-        with self._changing(repository, number) as record:
+        with self._changing(repository, thread.number) as record:
             for place, known in enumerate(record.comments):
                 if known.author == AUTHOR and marker in known.body:
                     record.comments[place] = replace(known, body=_marked(body, marker))

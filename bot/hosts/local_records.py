@@ -44,7 +44,7 @@ class RepositoryRecord(BaseModel):
 
 
 class ReactionRecord(BaseModel):
-    """`comment_id` is the place of a comment among the pull request's, from 1; of its text (kind issue), its own number."""
+    """`comment_id` is the place of a comment among the pull request's, from 1; of its text (kind thread), its own number."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Connection, Select, select, update
 
+from bot.domain.pull_requests import Thread
 from bot.store.database import upsert
 from bot.store.effects import BEGUN, DONE
 from bot.store.schema import effects
@@ -23,8 +24,8 @@ Kind = Literal["status", "check"]
 
 @dataclass(frozen=True, slots=True)
 class Telling:
-    """`data` of a status: `repository`, `number`, `runs` (a note by run id), `asked` (how often), `told` (a digest of what is
-    shown). Of a check: `run`, `fence`, `commit`."""
+    """`data` of a status: `repository`, `number` and `kind` of the thread, `runs` (a note by run id), `asked` (how often),
+    `told` (a digest of what is shown). Of a check: `run`, `fence`, `commit`."""
 
     org: str
     key: str
@@ -32,9 +33,9 @@ class Telling:
     due: datetime
 
 
-def follow(tx: Connection, org: str, repository: str, number: int, run_id: str, note: str, now: datetime) -> None:
+def follow(tx: Connection, org: str, repository: str, thread: Thread, run_id: str, note: str, now: datetime) -> None:
     """From now on the bot's one comment on an issue or pull request tells of this run too, until it has ended."""
-    key, fresh = _key("status", repository, str(number)), _nothing_asked(repository, number)
+    key, fresh = _status_key(repository, thread), _nothing_asked(repository, thread)
     tx.execute(upsert(tx, effects).values(_row(org, key, fresh, now)).on_conflict_do_nothing())
     before = json.loads(tx.execute(_one(org, key).with_for_update()).one().result)
     runs = {name: said for name, said in before["runs"].items() if name != run_id} | {run_id: note}
@@ -42,9 +43,9 @@ def follow(tx: Connection, org: str, repository: str, number: int, run_id: str, 
     tx.execute(update(effects).where(*_is(org, key)).values(_row(org, key, now_asked, now)))
 
 
-def followed(tx: Connection, org: str, repository: str, number: int) -> list[str]:
+def followed(tx: Connection, org: str, repository: str, thread: Thread) -> list[str]:
     """The runs that the comment there tells of, the one that was asked for last at the end."""
-    known = tx.execute(_one(org, _key("status", repository, str(number)))).one_or_none()
+    known = tx.execute(_one(org, _status_key(repository, thread))).one_or_none()
     return list(json.loads(known.result)["runs"]) if known else []
 
 
@@ -81,8 +82,12 @@ def told(tx: Connection, telling: Telling, now: datetime, *, done: bool, **chang
     )
 
 
-def _nothing_asked(repository: str, number: int) -> dict[str, Any]:
-    return {"repository": repository, "number": number, "runs": {}, "asked": 0, "told": ""}
+def _nothing_asked(repository: str, thread: Thread) -> dict[str, Any]:
+    return {"repository": repository, "number": thread.number, "kind": thread.kind, "runs": {}, "asked": 0, "told": ""}
+
+
+def _status_key(repository: str, thread: Thread) -> str:
+    return _key("status", repository, thread.kind, str(thread.number))
 
 
 def _one(org: str, key: str) -> Select[Any]:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from bot.domain.markdown import neutral
 from bot.domain.money import dollars
 from bot.domain.org_policies import OrgPolicy
-from bot.domain.pull_requests import CheckReport
+from bot.domain.pull_requests import CheckReport, Thread
 from bot.domain.redaction import one_line, redact
 from bot.domain.repositories import Repository
 from bot.domain.states import Outcome, RunState, Stage
@@ -67,10 +67,11 @@ def _tell_status(services: Services, org: OrgPolicy, telling: Telling) -> bool:
     digest, ended = hashlib.sha256(body.encode()).hexdigest(), all(run.state is RunState.ENDED for run in found)
     if digest == telling.data["told"] and not ended:
         return False
-    repository, number = Repository(org.org, telling.data["repository"], "", None), telling.data["number"]
+    repository = Repository(org.org, telling.data["repository"], "", None)
+    thread = Thread(telling.data["number"], telling.data.get("kind", "issue"))
 
     def tell() -> None:
-        services.conversation(org).tell(repository, number, body, marker=STATUS_MARKER)
+        services.conversation(org).tell(repository, thread, body, marker=STATUS_MARKER)
 
     return _tell(services, telling, tell, done=ended, told=digest)
 

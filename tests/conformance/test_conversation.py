@@ -9,7 +9,7 @@ from typing import Protocol
 
 import pytest
 
-from bot.domain.pull_requests import CheckReport, CommentRef, PullRequestState, PullRequestText, Reaction
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequestState, PullRequestText, Reaction, Thread
 from bot.domain.repositories import Repository
 from bot.errors import NotFound
 from bot.hosts.local import LocalHost
@@ -23,10 +23,10 @@ REPORT = CheckReport("whimbrel/notes", passed=True, title="all 2 checks passed",
 
 
 class Subject(Protocol):
-    """A host under test, with one repository that has one open pull request, `number`, of the bot's. People are as given."""
+    """A host under test, with one repository that has one open pull request, `thread`, of the bot's. People are as given."""
 
     repository: Repository
-    number: int
+    thread: Thread
     writer: str
     """Somebody who may write to the repository."""
 
@@ -52,34 +52,34 @@ class LocalSubject:
         self._host = LocalHost(folder / "host")
         self._bare = folder / "host" / "acme" / "tool.git"
         repositories.make(self._bare, {"setup.py": b"setup()\n"})
-        opened = repositories.opened(self._bare)
-        repositories.commit(opened, {"pyproject.toml": b""}, branch="whimbrel/x", start="main")
+        repositories.commit(repositories.opened(self._bare), {"pyproject.toml": b""}, branch="whimbrel/x", start="main")
         self.repository = self._host.repository("acme", "tool")
         text = PullRequestText("Adopt pyproject.toml", "Why and how.")
-        self.number = self._host.open_pull_request(self.repository, branch="whimbrel/x", base="main", text=text).number
+        opened = self._host.open_pull_request(self.repository, branch="whimbrel/x", base="main", text=text)
+        self.thread = Thread(opened.number, "pull_request")
 
     def connect(self) -> Conversation:
         return self._host
 
     def comment(self, body: str) -> CommentRef:
-        found = self._host.add_comment(self.repository, self.number, body, author="alice")
-        return CommentRef(self.number, len(found.comments))
+        found = self._host.add_comment(self.repository, self.thread.number, body, author="alice")
+        return CommentRef(self.thread, len(found.comments))
 
     def comments(self) -> Sequence[str]:
-        return [comment.body for comment in self._host.pull_request(self.repository, self.number).comments]
+        return [comment.body for comment in self._host.pull_request(self.repository, self.thread.number).comments]
 
     def reactions(self, comment: CommentRef) -> Sequence[Reaction]:
-        found = Records(self._bare.with_suffix(".meta")).pull_request(self.number).reactions
+        found = Records(self._bare.with_suffix(".meta")).pull_request(self.thread.number).reactions
         return [each.reaction for each in found if (each.kind, each.comment_id) == (comment.kind, comment.comment_id)]
 
     def checks(self) -> Mapping[str, CheckReport]:
         return self._host.checks(self.repository, self.head())
 
     def state(self) -> PullRequestState:
-        return self._host.pull_request(self.repository, self.number).state
+        return self._host.pull_request(self.repository, self.thread.number).state
 
     def head(self) -> str:
-        return self._host.pull_request(self.repository, self.number).head
+        return self._host.pull_request(self.repository, self.thread.number).head
 
 
 @contextmanager
@@ -124,43 +124,43 @@ class TestReactions:
         assert list(subject.reactions(other)) == []
 
     def test_so_is_the_pull_request_itself(self, subject: Subject, conversation: Conversation) -> None:
-        itself = CommentRef(subject.number, subject.number, "issue")
+        itself = CommentRef(subject.thread, subject.thread.number, "thread")
         for _ in range(2):
             conversation.react(subject.repository, itself, Reaction.EYES)
         assert list(subject.reactions(itself)) == [Reaction.EYES]
 
     def test_a_comment_that_is_gone_is_not_found(self, subject: Subject, conversation: Conversation) -> None:
         with pytest.raises(NotFound):
-            conversation.react(subject.repository, CommentRef(subject.number, 987654), Reaction.EYES)
+            conversation.react(subject.repository, CommentRef(subject.thread, 987654), Reaction.EYES)
 
 
 class TestTelling:
     def test_there_is_one_comment_a_marker_and_it_is_edited(self, subject: Subject, conversation: Conversation) -> None:
         for body in ("waiting", "at work", "at work", "done"):
-            conversation.tell(subject.repository, subject.number, f"{body} {MARKER}", marker=MARKER)
+            conversation.tell(subject.repository, subject.thread, f"{body} {MARKER}", marker=MARKER)
         assert list(subject.comments()) == [f"done {MARKER}"]
 
     def test_a_body_without_its_marker_gets_it(self, subject: Subject, conversation: Conversation) -> None:
         for body in ("waiting", "done"):
-            conversation.tell(subject.repository, subject.number, body, marker=MARKER)
+            conversation.tell(subject.repository, subject.thread, body, marker=MARKER)
         (said,) = subject.comments()
         assert said.startswith("done")
         assert MARKER in said
 
     def test_other_markers_are_other_comments(self, subject: Subject, conversation: Conversation) -> None:
-        conversation.tell(subject.repository, subject.number, "waiting", marker=MARKER)
-        conversation.tell(subject.repository, subject.number, "an answer", marker=OTHER)
-        conversation.tell(subject.repository, subject.number, "done", marker=MARKER)
+        conversation.tell(subject.repository, subject.thread, "waiting", marker=MARKER)
+        conversation.tell(subject.repository, subject.thread, "an answer", marker=OTHER)
+        conversation.tell(subject.repository, subject.thread, "done", marker=MARKER)
         assert [said.split("\n")[0] for said in subject.comments()] == ["done", "an answer"]
 
     def test_a_persons_comment_that_holds_the_marker_stays_theirs(self, subject: Subject, conversation: Conversation) -> None:
         subject.comment(f"What is {MARKER}?")
-        conversation.tell(subject.repository, subject.number, "waiting", marker=MARKER)
+        conversation.tell(subject.repository, subject.thread, "waiting", marker=MARKER)
         assert [said.split("\n")[0] for said in subject.comments()] == [f"What is {MARKER}?", "waiting"]
 
     def test_where_nothing_is_nothing_is_told(self, subject: Subject, conversation: Conversation) -> None:
         with pytest.raises(NotFound):
-            conversation.tell(subject.repository, 987654, "waiting", marker=MARKER)
+            conversation.tell(subject.repository, Thread(987654, "pull_request"), "waiting", marker=MARKER)
 
 
 class TestChecks:
@@ -179,7 +179,7 @@ class TestChecks:
 class TestClosing:
     def test_it_is_closed_and_a_second_time_changes_nothing(self, subject: Subject, conversation: Conversation) -> None:
         for _ in range(2):
-            conversation.close_pull_request(subject.repository, subject.number)
+            conversation.close_pull_request(subject.repository, subject.thread.number)
         assert subject.state() is PullRequestState.CLOSED
 
     def test_an_unknown_one_is_not_found(self, subject: Subject, conversation: Conversation) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from bot.domain.pull_requests import CheckReport, CommentRef, PullRequestState, PullRequestText, Reaction
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequestState, PullRequestText, Reaction, Thread
 from bot.hosts.github import GitHubHost, github_host
 from bot.hosts.github_credentials import GitHubApp, Token
 from bot.ports import Host
@@ -96,20 +96,20 @@ class GitHubTalk:
         self.repository = next(iter(self._host.repositories(ORG)))
         text = PullRequestText("Adopt pyproject.toml", "Why and how.")
         opened = self._host.open_pull_request(self.repository, branch="whimbrel/x", base="main", text=text)
-        self.number = opened.number
+        self.thread = Thread(opened.number, "pull_request")
 
     def connect(self) -> GitHubHost:
         return self._host
 
     def comment(self, body: str) -> CommentRef:
-        return CommentRef(self.number, self._hub.as_user("bob").comment(f"{ORG}/tool", self.number, body).id)
+        return CommentRef(self.thread, self._hub.as_user("bob").comment(f"{ORG}/tool", self.thread.number, body).id)
 
     def comments(self) -> Sequence[str]:
-        return [comment.body for comment in self._record.issues[self.number].comments]
+        return [comment.body for comment in self._record.issues[self.thread.number].comments]
 
     def reactions(self, comment: CommentRef) -> Sequence[Reaction]:
-        pull = self._record.issues[self.number]
-        at = pull if comment.kind == "issue" else next(each for each in pull.comments if each.id == comment.comment_id)
+        pull = self._record.issues[self.thread.number]
+        at = pull if comment.kind == "thread" else next(each for each in pull.comments if each.id == comment.comment_id)
         return [Reaction(each.content) for each in at.reactions]
 
     def checks(self) -> Mapping[str, CheckReport]:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 
 from bot.domain.events import Commented, Labelled, RepositoryRef, Reviewed
-from bot.domain.pull_requests import CheckReport, CommentRef, Reaction
+from bot.domain.pull_requests import CheckReport, CommentRef, Reaction, Thread
 from bot.domain.repositories import Repository
 from bot.hosts.local import AUTHOR, LocalHost
 
@@ -40,13 +40,13 @@ class Talker:
             self.reactions.append((comment, reaction))
         self.watch("after react")
 
-    def tell(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
+    def tell(self, repository: Repository, thread: Thread, body: str, *, marker: str) -> None:
         self.watch("before tell")
         self.edits += 1
-        if number < ISSUES_FROM:
-            self.local.tell(repository, number, body, marker=marker)
+        if thread.number < ISSUES_FROM:
+            self.local.tell(repository, thread, body, marker=marker)
         else:
-            self.issues[repository.name, number][marker] = body
+            self.issues[repository.name, thread.number][marker] = body
         self.watch("after tell")
 
     def report_check(self, repository: Repository, commit: str, report: CheckReport) -> None:
@@ -69,13 +69,13 @@ class Talker:
     def comment(self, name: str, number: int, body: str, *, by: str = "mia", bot: bool = False) -> Commented:
         """A comment as an event; each is another one."""
         self._numbers += 1
-        ref = CommentRef(number, self._numbers)
-        return Commented(self._repository(name), number, ref, body, by, bot, on_pull_request=number < ISSUES_FROM)
+        return Commented(self._repository(name), CommentRef(thread_of(number), self._numbers), body, by, bot)
 
     def label(self, name: str, number: int, label: str, *, by: str = "mia", removed: bool = False) -> Labelled:
         self._numbers += 1
-        kind = "pull_request" if number < ISSUES_FROM else "issue"
-        return Labelled(self._repository(name), number, label, by, False, kind, removed, at=f"moment {self._numbers}")
+        return Labelled(
+            self._repository(name), number, label, by, False, thread_of(number).kind, removed, at=f"moment {self._numbers}"
+        )
 
     def review(self, name: str, number: int, body: str, *, by: str = "mia") -> Reviewed:
         self._numbers += 1
@@ -83,3 +83,7 @@ class Talker:
 
     def _repository(self, name: str) -> RepositoryRef:
         return RepositoryRef("local", self.org, name)
+
+
+def thread_of(number: int) -> Thread:
+    return Thread(number, "pull_request" if number < ISSUES_FROM else "issue")

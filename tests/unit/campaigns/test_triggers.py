@@ -25,7 +25,7 @@ from bot.tracking.pull_requests import refresh_publications
 from bot.tracking.telling import tell_due
 from tests.fakes import repositories
 from tests.fakes.blade import Blade, BladedDatabase, Killed
-from tests.fakes.talker import Talker
+from tests.fakes.talker import Talker, thread_of
 from tests.fakes.world import World
 
 ISSUE = 101
@@ -107,7 +107,7 @@ class TestRun:
 
     def test_so_does_a_label(self, world: World, talker: Talker) -> None:
         assert do(world, talker.label("one", ISSUE, "whimbrel:notes")) == ""
-        assert talker.reactions == [(CommentRef(ISSUE, ISSUE, "issue"), Reaction.EYES)]
+        assert talker.reactions == [(CommentRef(thread_of(ISSUE), ISSUE, "thread"), Reaction.EYES)]
         assert len(world.open_pull_requests("one")) == 1
 
     def test_and_a_review_that_says_so(self, world: World, talker: Talker) -> None:
@@ -115,7 +115,7 @@ class TestRun:
         world.work()
         talker.reactions.clear()
         assert handle(world.services, talker.review("one", 1, "/whimbrel status")) == ""
-        assert talker.reactions == [(CommentRef(1, 1, "issue"), Reaction.EYES)]
+        assert talker.reactions == [(CommentRef(thread_of(1), 1, "thread"), Reaction.EYES)]
         assert handle(world.services, talker.review("one", 1, "Looks good")) == "nothing was asked for"
 
     def test_one_comment_follows_the_work(self, world: World, talker: Talker) -> None:

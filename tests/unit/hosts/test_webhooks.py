@@ -22,7 +22,7 @@ from bot.domain.events import (
     RepositoryRef,
     Reviewed,
 )
-from bot.domain.pull_requests import CommentRef
+from bot.domain.pull_requests import CommentRef, Thread
 from bot.errors import ConfigurationError, HostError, UsageError
 from bot.hosts.github_events import READERS, normalise_github
 from bot.hosts.webhooks import github_delivery, verify_github
@@ -92,7 +92,7 @@ class TestEvents:
 
     def test_a_comment_on_an_issue(self) -> None:
         event = told("issue_comment", deliveries.commented("/whimbrel help", comment=12))
-        assert event == Commented(TOOL, 7, CommentRef(7, 12, "comment"), "/whimbrel help", "alice", False, False)
+        assert event == Commented(TOOL, CommentRef(Thread(7, "issue"), 12, "comment"), "/whimbrel help", "alice", False)
 
     def test_a_comment_on_a_pull_request_of_a_bot(self) -> None:
         payload = deliveries.commented("hi")
@@ -100,7 +100,7 @@ class TestEvents:
         payload["sender"] = user("dependabot[bot]", "Bot")
         event = told("issue_comment", payload)
         assert isinstance(event, Commented)
-        assert (event.on_pull_request, event.actor_is_bot) == (True, True)
+        assert (event.thread.kind, event.actor_is_bot) == ("pull_request", True)
 
     @pytest.mark.parametrize("action", ["edited", "deleted"])
     def test_only_a_new_comment_is_one(self, action: str) -> None:
@@ -109,7 +109,7 @@ class TestEvents:
     def test_a_comment_in_the_code(self) -> None:
         payload = about("created", pull_request={"number": 3}, comment={"id": 12, "body": "why?"})
         event = told("pull_request_review_comment", payload)
-        assert event == Commented(TOOL, 3, CommentRef(3, 12, "review_comment"), "why?", "alice", False, True)
+        assert event == Commented(TOOL, CommentRef(Thread(3, "pull_request"), 12, "review_comment"), "why?", "alice", False)
 
     def test_a_review_without_words(self) -> None:
         review = {"id": 9, "state": "APPROVED", "body": None}

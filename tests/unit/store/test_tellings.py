@@ -6,11 +6,13 @@ from datetime import timedelta
 
 import pytest
 
+from bot.domain.pull_requests import Thread
 from bot.store import effects, tellings
 from bot.store.database import Database
 from bot.store.tellings import Kind, Telling
 from tests.fakes.clock import ManualClock
 
+SEVEN = Thread(7, "issue")
 SOON = timedelta(minutes=1)
 
 
@@ -22,22 +24,29 @@ def waiting(database: Database, clock: ManualClock, kind: Kind = "status") -> li
 @pytest.fixture
 def followed(database: Database, clock: ManualClock) -> Telling:
     with database.transaction() as tx:
-        tellings.follow(tx, "acme", "tool", 7, "c1-1", "a note", clock.now())
+        tellings.follow(tx, "acme", "tool", SEVEN, "c1-1", "a note", clock.now())
     (found,) = waiting(database, clock)
     return found
 
 
 def test_one_comment_follows_all_runs_of_a_number(database: Database, clock: ManualClock, followed: Telling) -> None:
     with database.transaction() as tx:
-        tellings.follow(tx, "acme", "tool", 7, "c2-1", "", clock.now())
-        tellings.follow(tx, "acme", "tool", 7, "c1-1", "once more", clock.now())
-        tellings.follow(tx, "acme", "tool", 8, "c3-1", "", clock.now())
-        tellings.follow(tx, "rival", "tool", 7, "c4-1", "", clock.now())
+        tellings.follow(tx, "acme", "tool", SEVEN, "c2-1", "", clock.now())
+        tellings.follow(tx, "acme", "tool", SEVEN, "c1-1", "once more", clock.now())
+        tellings.follow(tx, "acme", "tool", Thread(8, "issue"), "c3-1", "", clock.now())
+        tellings.follow(tx, "rival", "tool", SEVEN, "c4-1", "", clock.now())
     assert len(waiting(database, clock)) == 3
     with database.reading() as tx:
-        assert tellings.followed(tx, "acme", "tool", 7) == ["c2-1", "c1-1"]
-        assert tellings.followed(tx, "acme", "tool", 9) == []
-    assert followed.data == {"repository": "tool", "number": 7, "runs": {"c1-1": "a note"}, "asked": 1, "told": ""}
+        assert tellings.followed(tx, "acme", "tool", SEVEN) == ["c2-1", "c1-1"]
+        assert tellings.followed(tx, "acme", "tool", Thread(7, "pull_request")) == []
+    assert followed.data == {
+        "repository": "tool",
+        "number": 7,
+        "kind": "issue",
+        "runs": {"c1-1": "a note"},
+        "asked": 1,
+        "told": "",
+    }
 
 
 def test_it_is_taken_by_one_until_its_lease_is_over(database: Database, clock: ManualClock, followed: Telling) -> None:
@@ -64,7 +73,7 @@ def test_what_is_asked_for_while_it_is_told_is_not_lost(
 ) -> None:
     with database.transaction() as tx:
         tellings.take(tx, followed, clock.now() + SOON)
-        tellings.follow(tx, "acme", "tool", 7, run, "a note", clock.now())
+        tellings.follow(tx, "acme", "tool", SEVEN, run, "a note", clock.now())
         tellings.told(tx, followed, clock.now(), done=True, told="digest")
     (found,) = waiting(database, clock)
     assert set(found.data["runs"]) == {"c1-1", run}

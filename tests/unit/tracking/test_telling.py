@@ -17,7 +17,7 @@ from bot.store import runs, tellings
 from bot.store.ledger import Accounts
 from bot.store.runs import Run
 from bot.tracking.telling import LEASE, tell_due
-from tests.fakes.talker import Talker
+from tests.fakes.talker import Talker, thread_of
 from tests.fakes.world import World
 
 ISSUE = 101
@@ -34,7 +34,7 @@ def talker(world: World) -> Talker:
 
 def follow(world: World, run: Run, *, number: int = ISSUE, note: str = "") -> None:
     with world.database.transaction() as tx:
-        tellings.follow(tx, "acme", "tool", number, run.id, note, world.clock.now())
+        tellings.follow(tx, "acme", "tool", thread_of(number), run.id, note, world.clock.now())
 
 
 def tell(world: World) -> int:
