@@ -11,8 +11,8 @@ import httpx
 import jwt
 import pytest
 
-from tests.contract.receivers import Receiver, receiving
 from tests.fakes.clock import ManualClock
+from tests.fakes.forge.receivers import Receiver, receiving
 from tests.fakes.github import FakeGitHub, Installation
 
 Ask = Callable[..., httpx.Response]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract.conftest import Ask
-from tests.contract.receivers import Receiver
+from tests.fakes.forge.receivers import Receiver
 from tests.fakes.github import FakeGitHub, Installation
 
 ONE = "/repos/acme/one"

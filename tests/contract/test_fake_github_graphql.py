@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.contract.conftest import Ask
-from tests.contract.receivers import Receiver
+from tests.fakes.forge.receivers import Receiver
 from tests.fakes.github import FakeGitHub, Installation
 
 Query = Callable[..., dict[str, Any]]

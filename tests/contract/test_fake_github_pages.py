@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 
 from tests.contract.conftest import Ask, app_token
-from tests.contract.receivers import Receiver
 from tests.fakes.clock import ManualClock
+from tests.fakes.forge.receivers import Receiver
 from tests.fakes.github import FakeGitHub
 
 

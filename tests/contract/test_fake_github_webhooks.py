@@ -5,7 +5,7 @@ from __future__ import annotations
 import httpx
 
 from tests.contract.conftest import Ask, app_token
-from tests.contract.receivers import Receiver
+from tests.fakes.forge.receivers import Receiver
 from tests.fakes.github import FakeGitHub, Installation
 from tests.fakes.github.webhooks import signature
 

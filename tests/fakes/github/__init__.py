@@ -17,11 +17,11 @@ GitHub Enterprise settings; its commits are "verified" by a signature that nobod
 for an owner.
 """
 
-from tests.fakes.github.faults import Fault
+from tests.fakes.forge.faults import Fault
+from tests.fakes.forge.server import Exchange
 from tests.fakes.github.hub import FakeGitHub
 from tests.fakes.github.people import Person
 from tests.fakes.github.records import App, Installation, Pull, Repository
-from tests.fakes.github.server import Exchange
 from tests.fakes.github.webhooks import Delivery
 
 __all__ = ["FakeGitHub", "App", "Delivery", "Exchange", "Fault", "Installation", "Person", "Pull", "Repository"]

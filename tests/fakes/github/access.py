@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 import jwt
 
+from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github.changes.apps import LEVELS
 from tests.fakes.github.changes.refs import is_admin
 from tests.fakes.github.records import Account, App, Installation, Repository, Token
-from tests.fakes.github.state import Refused, State, not_found
+from tests.fakes.github.state import State
 
 ROLES = ("none", "read", "triage", "write", "maintain", "admin")
 BEYOND = "Resource not accessible by integration"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections import defaultdict
 from threading import Lock
 
 from werkzeug.wrappers import Request, Response
 
+from tests.fakes.forge.git_http import backend, is_write
+from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github import access
 from tests.fakes.github.access import ANONYMOUS, Actor
 from tests.fakes.github.changes import refs
 from tests.fakes.github.changes.apps import LEVELS
 from tests.fakes.github.records import Repository
-from tests.fakes.github.state import Refused, State, not_found
+from tests.fakes.github.state import State
 
 
 class GitHttp:
@@ -25,8 +25,7 @@ class GitHttp:
     def answer(self, request: Request, actor: Actor) -> Response:
         """Serve /ORG/NAME.git/…; pushed refs reach pull requests and webhooks before git hears that all went well."""
         full_name, _, rest = request.path.lstrip("/").partition(".git/")
-        service = request.args.get("service") or rest
-        write = service == "git-receive-pack"
+        write = is_write(request, rest)
         with self._state.lock:
             repository = self._find(full_name)
             if repository.full_name.lower() != full_name.lower():
@@ -35,9 +34,9 @@ class GitHttp:
             self._admit(actor, repository, write)
             rules = self._rules(actor, repository)
         if not write or request.method == "GET":
-            return _backend(request, repository, rest, rules)
+            return backend(request, repository, rest, rules)
         with self._locks[repository.id]:
-            answer = _backend(request, repository, rest, rules)
+            answer = backend(request, repository, rest, rules)
             with self._state.lock:
                 refs.settle(self._state, repository, actor.name)
         return answer
@@ -67,29 +66,3 @@ class GitHttp:
         if actor.kind == "installation" and LEVELS[access.granted(actor, repository, "workflows")] < LEVELS["write"]:
             rules["HUB_NO_WORKFLOWS"] = "1"
         return rules
-
-
-def _backend(request: Request, repository: Repository, rest: str, rules: dict[str, str]) -> Response:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "GIT_PROJECT_ROOT": str(repository.path),
-        "GIT_HTTP_EXPORT_ALL": "1",
-        "GIT_CONFIG_COUNT": "1",
-        "GIT_CONFIG_KEY_0": "safe.directory",
-        "GIT_CONFIG_VALUE_0": "*",
-        "PATH_INFO": f"/{rest}",
-        "REQUEST_METHOD": request.method,
-        "QUERY_STRING": request.query_string.decode(),
-        "CONTENT_TYPE": request.headers.get("Content-Type", ""),
-        "HTTP_CONTENT_ENCODING": request.headers.get("Content-Encoding", ""),
-        "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
-        "REMOTE_USER": "hub",
-        **rules,
-    }
-    body = request.get_data()
-    environment["CONTENT_LENGTH"] = str(len(body))
-    ran = subprocess.run(["git", "http-backend"], input=body, env=environment, capture_output=True, check=True)
-    head, _, content = ran.stdout.partition(b"\r\n\r\n")
-    headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n"))
-    status = int(headers.pop("Status", "200").split()[0])
-    return Response(content, status, headers)

@@ -11,15 +11,16 @@ import pytest
 from bot.clock import SystemClock
 from bot.ports import Clock
 from tests.contract import descriptions
+from tests.fakes.forge.faults import Fault, Faults
+from tests.fakes.forge.gitstore import Files
+from tests.fakes.forge.server import Exchange, Server
 from tests.fakes.github.changes import apps
 from tests.fakes.github.changes import repositories as changes
-from tests.fakes.github.faults import Fault, Faults
-from tests.fakes.github.gitstore import Files
 from tests.fakes.github.guard import Guard
 from tests.fakes.github.limits import Limits
 from tests.fakes.github.people import Person
 from tests.fakes.github.records import Account, AccountType, App, Installation, Protection, Repository
-from tests.fakes.github.server import Exchange, Server
+from tests.fakes.github.server import Hub
 from tests.fakes.github.state import State
 from tests.fakes.github.webhooks import Delivery, Webhooks
 
@@ -61,12 +62,14 @@ class FakeGitHub:
         self.limits = Limits(self.state.clock)
         self._faults = Faults()
         check = self._guard.check_exchange if self._guard else None
-        self._server = Server(self.state, self.webhooks, self.limits, self._faults, check)
+        self._hub = Hub(self.state, self.webhooks, self.limits, check)
+        self._server = self._hub.server = Server(self.state.clock, self._faults, self._hub.answer)
+        self.state.url = self._server.url
         self._owner = self.state.add_account("whimbrel-owner", AccountType.USER)
         self.app: App = apps.register(self.state, self._owner, "Whimbrel", permissions=APP_PERMISSIONS, events=APP_EVENTS)
 
     def __enter__(self) -> Self:
-        self.webhooks.start()
+        self.webhooks.outbox.start()
         self._server.start()
         return self
 
@@ -82,7 +85,7 @@ class FakeGitHub:
     def _stop(self) -> list[str]:
         """All that was wrong."""
         self._server.stop()
-        self.webhooks.stop()
+        self.webhooks.outbox.stop()
         return self._server.errors + (self._guard.finish() if self._guard else [])
 
     @property
@@ -126,7 +129,7 @@ class FakeGitHub:
 
     def drain(self) -> None:
         """Return when every webhook of what has happened so far was answered, or failed."""
-        self.webhooks.drain()
+        self.webhooks.outbox.drain()
 
     def use_app(self, app_id: int) -> App:
         """Make `app` the one that a manifest has registered."""

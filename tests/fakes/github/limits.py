@@ -3,40 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict, deque
+from collections import defaultdict
 from dataclasses import dataclass, field
 
 from bot.ports import Clock
+from tests.fakes.forge.refusals import Refused
+from tests.fakes.forge.windows import HOUR, MINUTE, Fixed, Sliding
 from tests.fakes.github.records import JSON
-from tests.fakes.github.state import Refused
 
-MINUTE, HOUR = 60.0, 3600.0
 SHOWN = 5000
 """What the headers say is allowed where nothing is in force."""
-
-
-@dataclass
-class Window:
-    """The points of the last `seconds`, as (moment, points)."""
-
-    seconds: float
-    spent: deque[tuple[float, int]] = field(default_factory=deque)
-
-    def wait(self, now: float, points: int, cap: int | None) -> float:
-        """Seconds until there is room; 0 for at once."""
-        while self.spent and self.spent[0][0] <= now - self.seconds:
-            self.spent.popleft()
-        if cap is None or sum(each for _, each in self.spent) + points <= cap:
-            return 0.0
-        return max(self.spent[0][0] + self.seconds - now, 1.0) if self.spent else self.seconds
-
-
-@dataclass
-class Primary:
-    """A fixed hour that begins with its first request."""
-
-    used: int = 0
-    reset: float = 0.0
 
 
 @dataclass
@@ -54,10 +30,10 @@ class Limits:
     most_at_once: int = 0
     contents: list[float] = field(default_factory=list)
     """The moment (POSIX seconds) of every content-creating request that was let in."""
-    _primary: dict[tuple[str, str], Primary] = field(default_factory=lambda: defaultdict(Primary))
-    _points: dict[str, Window] = field(default_factory=lambda: defaultdict(lambda: Window(MINUTE)))
-    _content_minute: dict[str, Window] = field(default_factory=lambda: defaultdict(lambda: Window(MINUTE)))
-    _content_hour: dict[str, Window] = field(default_factory=lambda: defaultdict(lambda: Window(HOUR)))
+    _primary: dict[tuple[str, str], Fixed] = field(default_factory=lambda: defaultdict(lambda: Fixed(HOUR)))
+    _points: dict[str, Sliding] = field(default_factory=lambda: defaultdict(lambda: Sliding(MINUTE)))
+    _content_minute: dict[str, Sliding] = field(default_factory=lambda: defaultdict(lambda: Sliding(MINUTE)))
+    _content_hour: dict[str, Sliding] = field(default_factory=lambda: defaultdict(lambda: Sliding(HOUR)))
     _at_once: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
     def enforce(self) -> None:
@@ -69,7 +45,7 @@ class Limits:
     def charge(self, who: str, *, write: bool, content: bool, resource: str = "core") -> None:
         """Count a request, or raise 403 (or 429) with what GitHub says of it. Called under the lock."""
         now, points = self.clock.now().timestamp(), 5 if write else 1
-        primary = self._current(who, resource, now)
+        primary = self._primary[who, resource].at(now)
         if self.primary_per_hour is not None and primary.used >= self.primary_per_hour:
             self.refusals += 1
             raise Refused(403, f"API rate limit exceeded for {who}.", headers=self.headers(who, resource))
@@ -105,12 +81,6 @@ class Limits:
         said = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
         return Refused(403, said, headers={"retry-after": str(math.ceil(seconds))})
 
-    def _current(self, who: str, resource: str, now: float) -> Primary:
-        found = self._primary[who, resource]
-        if now >= found.reset:
-            found.used, found.reset = 0, math.floor(now + HOUR)
-        return found
-
     def headers(self, who: str, resource: str = "core") -> dict[str, str]:
         """x-ratelimit-*, as they stand on every answer."""
         told = self.figures(who)[resource]
@@ -119,7 +89,7 @@ class Limits:
     def figures(self, who: str) -> dict[str, JSON]:
         """What /rate_limit tells, by resource."""
         now, limit = self.clock.now().timestamp(), self.primary_per_hour or SHOWN
-        found = {name: self._current(who, name, now) for name in ("core", "graphql")}
+        found = {name: self._primary[who, name].at(now) for name in ("core", "graphql")}
         shown = {
             name: {"limit": limit, "remaining": max(limit - each.used, 0), "reset": int(each.reset), "used": each.used}
             for name, each in found.items()

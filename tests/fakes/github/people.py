@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tests.fakes.github import gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.gitstore import Files
 from tests.fakes.github.changes import checks, issues, pulls, refs
 from tests.fakes.github.changes import repositories as repositories_
-from tests.fakes.github.gitstore import Files
 from tests.fakes.github.records import Account, Comment, Issue, Pull, Repository, Review
 from tests.fakes.github.state import State
 

@@ -1,107 +1,42 @@
-"""The HTTP server: finds who asks, applies limits and faults, calls the right part, keeps the log."""
+"""What answers a request: finds who asks, applies limits, calls the right part."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import socket
-import struct
-import time
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime
-from threading import Thread
 from typing import Any
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
-from werkzeug.serving import BaseWSGIServer, WSGIRequestHandler, make_server
 from werkzeug.wrappers import Request, Response
 
+from tests.fakes.forge.refusals import Refused, not_found
+from tests.fakes.forge.server import Server, answered
 from tests.fakes.github import access, rest
 from tests.fakes.github.access import ANONYMOUS, Actor
-from tests.fakes.github.faults import Fault, Faults
 from tests.fakes.github.git_http import GitHttp
 from tests.fakes.github.graphql import GraphQL
 from tests.fakes.github.guard import Exchange as Guarded
 from tests.fakes.github.limits import Limits
 from tests.fakes.github.rest import Call, Reply, Route
-from tests.fakes.github.state import Refused, State, not_found
+from tests.fakes.github.state import State, told
 from tests.fakes.github.web import Web
 from tests.fakes.github.webhooks import Webhooks
 
 API, GRAPHQL = "/api/v3", "/api/graphql"
-POLL_SECONDS = 0.02
 
 
-@dataclass(frozen=True)
-class Exchange:
-    """One request as the log has it. `token` is what came with it, for tests that look where it went."""
+class Hub:
+    server: Server
+    """What serves it, and keeps its log."""
 
-    at: datetime
-    method: str
-    path: str
-    status: int
-    user_agent: str
-    token_kind: str
-    token: str = field(repr=False, default="")
-
-
-class Server:
-    def __init__(
-        self, state: State, webhooks: Webhooks, limits: Limits, faults: Faults, check: Callable[[Guarded], None] | None
-    ):
-        self._state, self._webhooks, self._limits, self._faults = state, webhooks, limits, faults
+    def __init__(self, state: State, webhooks: Webhooks, limits: Limits, check: Callable[[Guarded], None] | None):
+        self._state, self._webhooks, self._limits = state, webhooks, limits
         self._check = check
         self._routes = rest.routes()
         self._graphql, self._git, self._web = GraphQL(state), GitHttp(state), Web(state, webhooks)
-        self.log: list[Exchange] = []
-        self.errors: list[str] = []
-        """What went wrong in the fake itself."""
-        self._server: BaseWSGIServer = make_server("127.0.0.1", 0, self._wsgi, threaded=True, request_handler=_Handler)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="hub", daemon=True)
-        state.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
-
-    def _wsgi(self, environ: dict[str, Any], start_response: Any) -> Any:
-        request = Request(environ)
-        request.get_data()
-        fault = self._faults.strike(request.method, request.path)
-        try:
-            response = self._with_fault(request, fault) if fault else self._answer(request)
-        except ConnectionAbortedError:
-            raise
-        except Exception:
-            # Only a server's thread hears of it here: the test has to fail.
-            self.errors.append(f"{request.method} {request.path}: {traceback.format_exc()}")
-            raise
-        return response(environ, start_response)
-
-    def _with_fault(self, request: Request, fault: Fault) -> Response:
-        if fault.delay:
-            time.sleep(fault.delay)
-        response = self._answer(request) if fault.after_write or (fault.status is None and not fault.reset) else None
-        if fault.reset:
-            raise ConnectionAbortedError
-        if fault.status is None and response is not None:
-            return response
-        self._note(request, fault.status or 500, ANONYMOUS)
-        body = fault.body if fault.body is not None else {"message": "Server Error"}
-        return Response(json.dumps(body), fault.status, dict(fault.headers), content_type="application/json; charset=utf-8")
-
-    def _note(self, request: Request, status: int, actor: Actor) -> None:
-        token = actor.token.value if actor.token else ""
-        agent = request.headers.get("User-Agent", "")
-        self.log.append(Exchange(self._state.clock.now(), request.method, request.path, status, agent, actor.kind, token))
-
-    def _answer(self, request: Request) -> Response:
+    def answer(self, request: Request) -> Response:
         actor = ANONYMOUS
         try:
             if request.path.startswith((f"{API}/", GRAPHQL)):
@@ -113,10 +48,10 @@ class Server:
             else:
                 response = self._web.answer(request)
         except Refused as refused:
-            response = _json(refused.status, refused.body, refused.headers)
+            response = answered(refused.status, told(refused), refused.headers)
             if refused.status == 401 and ".git/" in request.path:
                 response.headers["WWW-Authenticate"] = 'Basic realm="GitHub"'
-        self._note(request, response.status_code, actor)
+        self.server.note(request, response.status_code, actor.kind, actor.token.value if actor.token else "")
         return response
 
     def _identify(self, request: Request) -> Actor:
@@ -141,9 +76,9 @@ class Server:
         mutation = asked["query"].lstrip().startswith("mutation")
         with self._state.lock:
             self._limits.charge(actor.key, write=mutation, content=False, resource="graphql")
-            told = self._graphql.run(asked, actor, self._limits)
+            result = self._graphql.run(asked, actor, self._limits)
             headers = self._limits.headers(actor.key, "graphql")
-        return _json(200, told, headers)
+        return answered(200, result, headers)
 
     def _answer_rest(self, request: Request, actor: Actor) -> Response:
         path = request.path.removeprefix(API)
@@ -151,13 +86,13 @@ class Server:
             if moved := self._moved(path):
                 status = 301 if request.method in ("GET", "HEAD") else 307
                 body = {"message": "Moved Permanently", "url": moved, "documentation_url": "https://docs.github.com/rest"}
-                return _json(status, body, {"Location": moved})
+                return answered(status, body, {"Location": moved})
             route, arguments = self._find(request.method, self._named(path))
             self._limits.charge(actor.key, write=request.method != "GET", content=route.content)
             response = self._call(request, actor, route, arguments)
             response = self._conditional(request, actor, response)
             response.headers.update(self._limits.headers(actor.key))
-        response.headers["X-GitHub-Request-Id"] = f"{len(self.log):08X}"
+        response.headers["X-GitHub-Request-Id"] = f"{len(self.server.log):08X}"
         if self._check is not None:
             self._check(Guarded.of(request, (route.method, route.path), arguments, response))
         return response
@@ -166,7 +101,7 @@ class Server:
         try:
             route, arguments = self._routes.bind("hub").match(path, method)
         except (NotFound, MethodNotAllowed):
-            self.errors.append(f"the fake does not know {method} {path}")
+            self.server.errors.append(f"the fake does not know {method} {path}")
             raise not_found() from None
         return route, dict(arguments)
 
@@ -178,10 +113,10 @@ class Server:
         try:
             reply: Reply = route.call(call, arguments)
         except Refused as refused:
-            return _json(refused.status, refused.body, refused.headers)
+            return answered(refused.status, told(refused), refused.headers)
         if isinstance(reply.body, bytes):
             return Response(reply.body, reply.status, dict(reply.headers))
-        return _json(reply.status, reply.body, reply.headers)
+        return answered(reply.status, reply.body, reply.headers)
 
     def _conditional(self, request: Request, actor: Actor, response: Response) -> Response:
         if request.method != "GET" or response.status_code != 200:
@@ -220,28 +155,3 @@ def _body(request: Request) -> Any:
         return json.loads(request.get_data())
     except ValueError:
         raise Refused(400, "Problems parsing JSON") from None
-
-
-def _json(status: int, body: Any, headers: Any = None) -> Response:
-    content = b"" if body is None else json.dumps(body).encode()
-    kind = None if body is None else "application/json; charset=utf-8"
-    return Response(content, status, dict(headers or {}), content_type=kind)
-
-
-class _Handler(WSGIRequestHandler):
-    protocol_version = "HTTP/1.1"
-    dropped = False
-
-    def connection_dropped(self, error: BaseException, environ: Any = None) -> None:
-        self.dropped = self.close_connection = True
-
-    def finish(self) -> None:
-        """Reset a connection that a fault has dropped: the peer reads ECONNRESET, and not an end."""
-        if self.dropped:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        super().finish()
-        if self.dropped:
-            self.connection.close()
-
-    def log(self, type: str, message: str, *args: Any) -> None:
-        """The hub's own log is enough."""

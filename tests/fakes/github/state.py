@@ -11,6 +11,7 @@ from threading import RLock
 from typing import Any
 
 from bot.ports import Clock
+from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github.records import (
     Account,
     AccountType,
@@ -28,25 +29,13 @@ from tests.fakes.github.records import (
 CODE_LIFE = timedelta(hours=1)
 
 
-class Refused(Exception):
-    """What GitHub answers instead of doing it: a status, a message, and its `errors` list."""
-
-    def __init__(self, status: int, message: str, *, errors: list[Any] | None = None, headers: dict[str, str] | None = None):
-        super().__init__(f"{status} {message}")
-        self.status, self.message = status, message
-        self.errors, self.headers = errors, headers or {}
-
-    @property
-    def body(self) -> dict[str, Any]:
-        said: dict[str, Any] = {"message": self.message, "documentation_url": "https://docs.github.com/rest"}
-        if self.errors is not None:
-            said["errors"] = self.errors
-        said["status"] = str(self.status)
-        return said
-
-
-def not_found() -> Refused:
-    return Refused(404, "Not Found")
+def told(refused: Refused) -> dict[str, Any]:
+    """The body of a refusal."""
+    said: dict[str, Any] = {"message": refused.message, "documentation_url": "https://docs.github.com/rest"}
+    if refused.errors is not None:
+        said["errors"] = refused.errors
+    said["status"] = str(refused.status)
+    return said
 
 
 def invalid(resource: str, field_name: str, code: str = "invalid", message: str | None = None) -> Refused:

@@ -10,9 +10,10 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
+from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github.changes import apps
 from tests.fakes.github.records import JSON, Account, App
-from tests.fakes.github.state import Refused, State, not_found
+from tests.fakes.github.state import State
 from tests.fakes.github.webhooks import Webhooks
 
 LONGEST_NAME = 34

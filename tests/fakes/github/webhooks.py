@@ -5,24 +5,19 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from queue import Queue
-from threading import Thread
 from typing import Any
 
-import httpx
-
+from tests.fakes.forge.outbox import Outbox
+from tests.fakes.forge.refusals import not_found
 from tests.fakes.github.changes.apps import ALWAYS_SENT
 from tests.fakes.github.payloads.basics import organization, user, when
 from tests.fakes.github.payloads.repositories import repository as repository_shape
 from tests.fakes.github.records import JSON, Account, AccountType, App, Installation, Repository
-from tests.fakes.github.state import State, not_found
-
-PATIENCE_SECONDS = 10.0
+from tests.fakes.github.state import State
 
 
 @dataclass(frozen=True)
@@ -77,22 +72,7 @@ class Webhooks:
     def __init__(self, state: State, check: Callable[[Delivery], None] | None = None):
         self._state, self._check = state, check
         self.deliveries: dict[int, Delivery] = {}
-        self._queue: Queue[int | None] = Queue()
-        self._client = httpx.Client(timeout=PATIENCE_SECONDS, trust_env=False, verify=False)
-        self._thread = Thread(target=self._send_all, name="webhooks", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Send what is queued, and end."""
-        self._queue.put(None)
-        self._thread.join()
-        self._client.close()
-
-    def drain(self) -> None:
-        """Return when all that has happened so far was answered, or was given up."""
-        self._queue.join()
+        self.outbox = Outbox(self._send)
 
     def tell(
         self,
@@ -153,7 +133,7 @@ class Webhooks:
             self._check(made)
         if app.webhook_url:
             self.deliveries[made.id] = made
-            self._queue.put(made.id)
+            self.outbox.put(made.id)
 
     def redeliver(self, app: App, delivery_id: int) -> Delivery:
         """Queue it again, to where the app's webhooks go now."""
@@ -163,7 +143,7 @@ class Webhooks:
             status="pending", status_code=0,
         )  # fmt: skip
         self.deliveries[made.id] = made
-        self._queue.put(made.id)
+        self.outbox.put(made.id)
         return made
 
     def find(self, app: App, delivery_id: int) -> Delivery:
@@ -172,32 +152,20 @@ class Webhooks:
             raise not_found()
         return found
 
-    def _send_all(self) -> None:
-        while (number := self._queue.get()) is not None:
-            try:
-                self.deliveries[number] = self._send(self.deliveries[number])
-            finally:
-                self._queue.task_done()
-        self._queue.task_done()
-
-    def _send(self, one: Delivery) -> Delivery:
+    def _send(self, number: int) -> None:
+        one = self.deliveries[number]
         body = json.dumps(one.payload).encode()
         headers = headers_of(one, body)
-        begun = time.monotonic()
-        try:
-            answer = self._client.post(one.url, content=body, headers=headers)
-        except httpx.TimeoutException:
-            return replace(one, status="timed out", status_code=504, request_headers=headers, duration=PATIENCE_SECONDS)
-        except httpx.HTTPError:
-            return replace(one, status="failed to connect to host", status_code=502, request_headers=headers)
-        return replace(
+        answer = self.outbox.post(one.url, body, headers)
+        said = "OK" if answer.ok else f"Invalid HTTP Response: {answer.status_code}"
+        self.deliveries[number] = replace(
             one,
-            status="OK" if answer.is_success else f"Invalid HTTP Response: {answer.status_code}",
+            status=answer.problem or said,
             status_code=answer.status_code,
-            duration=round(time.monotonic() - begun, 2),
+            duration=answer.duration,
             request_headers=headers,
-            response_headers=dict(answer.headers),
-            response_body=answer.text,
+            response_headers=answer.headers,
+            response_body=answer.body,
         )
 
 

@@ -12,10 +12,11 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.fakes.forge.refusals import Refused
 from tests.fakes.github.payloads.basics import installation as installation_shape
 from tests.fakes.github.payloads.repositories import simple_repository
 from tests.fakes.github.records import JSON, Account, AccountType, App, Installation, Repository, Token
-from tests.fakes.github.state import Refused, State
+from tests.fakes.github.state import State
 
 LEVELS = {"none": 0, "read": 1, "write": 2, "admin": 3}
 TOKEN_LIFE = timedelta(hours=1)

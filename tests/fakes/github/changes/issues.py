@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tests.fakes.forge.refusals import Refused
 from tests.fakes.github.payloads import discussions as shapes
 from tests.fakes.github.payloads.basics import REACTIONS
 from tests.fakes.github.payloads.basics import label as label_shape
 from tests.fakes.github.records import Account, Comment, Issue, Label, Pull, Reaction, Repository
-from tests.fakes.github.state import Refused, State, invalid
+from tests.fakes.github.state import State, invalid
 
 LONGEST_BODY = 65536
 

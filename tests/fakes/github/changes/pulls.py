@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tests.fakes.github import gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.refusals import Refused
+from tests.fakes.github import objects
 from tests.fakes.github.changes import issues, refs
 from tests.fakes.github.payloads import discussions as shapes
 from tests.fakes.github.payloads.basics import team as team_shape
 from tests.fakes.github.payloads.basics import user
 from tests.fakes.github.records import Account, Protection, Pull, Repository, Review, Team
-from tests.fakes.github.state import Refused, State, invalid
+from tests.fakes.github.state import State, invalid
 
 _VERDICTS = {"APPROVE": "APPROVED", "REQUEST_CHANGES": "CHANGES_REQUESTED", "COMMENT": "COMMENTED"}
 
@@ -50,7 +52,7 @@ def open_pull(
         head_repository=source, head_ref=head, head_sha=head_sha, base_ref=base, base_sha=base_sha,
         draft=draft, maintainer_can_modify=maintainer_can_modify,
     )  # fmt: skip
-    gitstore.take_head(made)
+    objects.take_head(made)
     if not gitstore.between(repository, base_sha, head_sha):
         raise _custom(f"No commits between {base} and {head}")
     repository.issues[issues.next_number(repository)] = made
@@ -95,7 +97,7 @@ def reopen(state: State, pull: Pull, by: Account) -> None:
     if pull.merged_at is not None or head is None:
         raise _custom("The pull request cannot be reopened.")
     pull.state, pull.closed_at, pull.closed_by, pull.head_sha = "open", None, None, head
-    gitstore.take_head(pull)
+    objects.take_head(pull)
     issues.tell(state, pull, by, "reopened")
 
 
@@ -118,8 +120,8 @@ def merge(state: State, pull: Pull, by: Account, *, method: str = "merge", sha: 
     if base is None:
         raise Refused(405, "Base branch was deleted.")
     message = f"Merge pull request #{pull.number} from {pull.head_repository.owner.login}/{pull.head_ref}\n\n{pull.title}\n"
-    author = gitstore.signature(state, by)
-    made = gitstore.merge(pull.repository, base, pull.head_sha, message=message, author=author, squash=method != "merge")
+    author = objects.signature(state, by)
+    made = objects.merge(pull.repository, base, pull.head_sha, message=message, author=author, squash=method != "merge")
     gitstore.set_ref(pull.repository, refs.BRANCH + pull.base_ref, made)
     merged(state, pull, by, made)
     refs.settle(state, pull.repository, by)
@@ -228,7 +230,7 @@ def take_base(state: State, pull: Pull, by: Account) -> None:
     if pull.head_repository is not pull.repository:
         raise Refused(403, "Resource not accessible by integration")
     message = f"Merge branch '{pull.base_ref}' into {pull.head_ref}\n"
-    author = gitstore.signature(state, by)
-    made = gitstore.merge(pull.repository, pull.head_sha, base, message=message, author=author, squash=False)
+    author = objects.signature(state, by)
+    made = objects.merge(pull.repository, pull.head_sha, base, message=message, author=author, squash=False)
     gitstore.set_ref(pull.repository, refs.BRANCH + pull.head_ref, made)
     refs.settle(state, pull.repository, by)

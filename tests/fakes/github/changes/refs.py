@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from tests.fakes.github import gitstore
-from tests.fakes.github.gitstore import NO_COMMIT
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.gitstore import NO_COMMIT
+from tests.fakes.forge.refusals import Refused
+from tests.fakes.github import objects
 from tests.fakes.github.payloads import repositories as shapes
 from tests.fakes.github.payloads.basics import named
 from tests.fakes.github.payloads.discussions import full_pull
 from tests.fakes.github.records import Account, Pull, Repository
-from tests.fakes.github.state import Refused, State
+from tests.fakes.github.state import State
 
 BRANCH = "refs/heads/"
 
@@ -91,7 +93,7 @@ def _head_moved(state: State, pull: Pull, by: Account, new: str) -> None:
         close(state, pull, by)
         return
     before, pull.head_sha = pull.head_sha, new
-    gitstore.take_head(pull)
+    objects.take_head(pull)
     pull.updated_at = state.now()
     if gitstore.between(pull.repository, pull.base_sha, new):
         _synchronized(state, pull, by, before)

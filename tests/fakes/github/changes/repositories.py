@@ -2,27 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from tests.fakes.github import gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.gitstore import Files
+from tests.fakes.forge.refusals import Refused
+from tests.fakes.github import objects
 from tests.fakes.github.changes import refs
-from tests.fakes.github.gitstore import Files
 from tests.fakes.github.payloads.basics import organization, user
 from tests.fakes.github.records import Account, Repository
-from tests.fakes.github.state import Refused, State, invalid
+from tests.fakes.github.state import State, invalid
 
-_CONFIG = """[core]
-	repositoryformatversion = 0
-	bare = true
-[http]
-	receivepack = true
-[uploadpack]
-	allowAnySHA1InWant = true
-	allowFilter = true
-[receive]
-	advertisePushOptions = true
-"""
 _HOOK = """#!/bin/sh
 # update REF OLD NEW: what the server asked of, by its environment
 ref=$1 old=$2 new=$3
@@ -48,25 +38,14 @@ def create(state: State, owner: Account, name: str, *, by: Account, files: Files
     number, moment = state.new_id(), state.now()
     path = state.folder / "repositories" / f"{number}.git"
     made = Repository(number, owner, name, path, moment, moment, moment, **more)
-    _begin(path, made.default_branch)
+    gitstore.begin(path, made.default_branch, _HOOK)
     state.add_repository(made)
     if files is not None:
-        sha = gitstore.write(made, files, parents=[], message="Begin\n", author=gitstore.signature(state, by))
+        sha = gitstore.write(made, files, parents=[], message="Begin\n", author=objects.signature(state, by))
         gitstore.set_ref(made, refs.BRANCH + made.default_branch, sha)
         made.seen_refs = gitstore.refs(made)
     state.tell("repository", "created", repository=made, sender=by)
     return made
-
-
-def _begin(path: Path, branch: str) -> None:
-    """An empty bare repository, written by hand: hundreds of them are made for a test."""
-    for folder in ("objects/info", "objects/pack", "refs/heads", "refs/tags", "hooks"):
-        (path / folder).mkdir(parents=True)
-    (path / "HEAD").write_text(f"ref: {refs.BRANCH}{branch}\n")
-    (path / "config").write_text(_CONFIG)
-    hook = path / "hooks" / "update"
-    hook.write_text(_HOOK)
-    hook.chmod(0o755)
 
 
 def fork(state: State, source: Repository, owner: Account, *, by: Account, name: str | None = None) -> Repository:
@@ -161,8 +140,8 @@ def commit(
         raise Refused(409, f"{branch} is at {tip} but expected {expected}")
     origin = gitstore.head(repository, start or repository.default_branch)
     parent = origin if forced or tip is None else tip
-    author = gitstore.signature(state, by)
-    committer = gitstore.signature(state, state.web_flow) if signed else author
+    author = objects.signature(state, by)
+    committer = objects.signature(state, state.web_flow) if signed else author
     parents = [] if parent is None else [parent]
     made = gitstore.write(
         repository, files, parents=parents, message=message, author=author, committer=committer, signed=signed

@@ -8,12 +8,13 @@ import pygit2
 from graphql import GraphQLError, GraphQLResolveInfo, default_field_resolver, execute_sync, parse, validate
 
 from tests.contract import descriptions
+from tests.fakes.forge.refusals import Refused
 from tests.fakes.github.access import Actor
 from tests.fakes.github.graphql import mutations, pulls, repositories
 from tests.fakes.github.graphql.fields import Context, resolver
 from tests.fakes.github.limits import Limits
 from tests.fakes.github.records import JSON, Account, Comment, Issue, Pull, Repository, Review, Team
-from tests.fakes.github.state import Refused, State
+from tests.fakes.github.state import State
 
 __all__ = ["GraphQL", "mutations", "pulls", "repositories"]
 

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github import access
 from tests.fakes.github.access import Actor
 from tests.fakes.github.limits import Limits
 from tests.fakes.github.records import JSON, Repository
-from tests.fakes.github.state import Refused, State, not_found
+from tests.fakes.github.state import State
 
 LARGEST_PAGE = 100
 Resolver = Callable[..., Any]

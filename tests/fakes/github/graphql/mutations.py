@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from tests.fakes.github import access, gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.refusals import Refused
+from tests.fakes.github import access
 from tests.fakes.github.changes import pulls, refs
 from tests.fakes.github.changes import repositories as changes
 from tests.fakes.github.graphql.fields import Context, field
 from tests.fakes.github.graphql.repositories import find, ref
 from tests.fakes.github.records import JSON, Pull, Repository
 from tests.fakes.github.rest.contents import WORKFLOWS
-from tests.fakes.github.state import Refused
 
 
 @field("Mutation", "createCommitOnBranch")

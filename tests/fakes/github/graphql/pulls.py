@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.fakes.github import access, gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.refusals import not_found
+from tests.fakes.github import access
 from tests.fakes.github.graphql.fields import Context, connection, field, reads
 from tests.fakes.github.payloads.basics import when
 from tests.fakes.github.payloads.repositories import html_url
 from tests.fakes.github.records import JSON, Comment, Issue, Pull, Repository, Review, Team
-from tests.fakes.github.state import not_found
 
 reads(
     "PullRequest", id="node_id", databaseId="id", author="user", headRefName="head_ref", headRefOid="head_sha",

@@ -6,12 +6,13 @@ from typing import Any
 
 import pygit2
 
-from tests.fakes.github import access, gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.refusals import Refused, not_found
+from tests.fakes.github import access
 from tests.fakes.github.graphql.fields import Context, connection, field, matching, reads
 from tests.fakes.github.payloads.basics import when
 from tests.fakes.github.payloads.repositories import html_url, signed_at, verification
 from tests.fakes.github.records import JSON, Account, AccountType, Issue, Repository
-from tests.fakes.github.state import Refused, not_found
 
 TRUNCATED_AT = 512_000
 _KINDS = {pygit2.Blob: "blob", pygit2.Tree: "tree"}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.fakes.github import gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.github import objects
 from tests.fakes.github.payloads.basics import app, association, label, reactions, team, user, when
 from tests.fakes.github.payloads.repositories import api_url, html_url, pull_reference, repository, suite_commit
 from tests.fakes.github.records import JSON, CheckRun, Comment, Issue, Pull, Repository, Review, Status
@@ -117,7 +118,7 @@ def _side(state: State, of: Repository, ref: str, sha: str) -> JSON:
 
 def full_pull(state: State, found: Pull) -> JSON:
     """One pull request's own answer, and what pull_request events carry."""
-    counts = gitstore.changed(found.repository, found.base_sha, found.head_sha)
+    counts = objects.changed(found.repository, found.base_sha, found.head_sha)
     mergeable = gitstore.mergeable(found.repository, found.base_ref, found.head_sha) if found.state == "open" else None
     return {
         **pull(state, found),

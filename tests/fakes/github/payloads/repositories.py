@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pygit2
 from pygit2.enums import DeltaStatus
 
-from tests.fakes.github import gitstore
+from tests.fakes.forge import gitstore
 from tests.fakes.github.payloads.basics import user, when
 from tests.fakes.github.records import JSON, Pull, Repository
 from tests.fakes.github.state import State

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github.changes import apps
 from tests.fakes.github.payloads import basics as shapes
 from tests.fakes.github.payloads.repositories import full_repository, repository
 from tests.fakes.github.records import JSON, Account, Installation, Repository
 from tests.fakes.github.rest.routing import Call, Reply, on
-from tests.fakes.github.state import Refused, State, not_found
+from tests.fakes.github.state import State
 from tests.fakes.github.webhooks import Delivery
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tests.fakes.github import gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github.changes import checks as changes
 from tests.fakes.github.payloads import discussions as shapes
 from tests.fakes.github.payloads.repositories import api_url, repository
 from tests.fakes.github.records import CheckRun, Repository, Status
 from tests.fakes.github.rest.routing import Call, Reply, on
-from tests.fakes.github.state import Refused, not_found
 
 _FIELDS = ("status", "conclusion", "details_url", "external_id", "output", "name")
 

@@ -7,14 +7,14 @@ import binascii
 
 import pygit2
 
-from tests.fakes.github import gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github.access import require
 from tests.fakes.github.changes import refs
 from tests.fakes.github.changes import repositories as changes
 from tests.fakes.github.payloads import repositories as shapes
 from tests.fakes.github.records import JSON, Repository
 from tests.fakes.github.rest.routing import Call, Reply, on
-from tests.fakes.github.state import Refused, not_found
 
 WORKFLOWS = ".github/workflows/"
 

@@ -6,13 +6,14 @@ import base64
 
 import pygit2
 
-from tests.fakes.github import gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.refusals import Refused, not_found
+from tests.fakes.github import objects
 from tests.fakes.github.changes import refs
 from tests.fakes.github.payloads import repositories as shapes
 from tests.fakes.github.records import JSON, Repository
 from tests.fakes.github.rest.contents import require_workflows
 from tests.fakes.github.rest.routing import Call, Reply, on
-from tests.fakes.github.state import Refused, not_found
 
 
 @on("GET", "/repos/<owner>/<repo>/git/ref/<path:ref>", "contents:read")
@@ -84,11 +85,11 @@ def get_commit(call: Call, found: Repository, sha: str) -> Reply:
 def create_commit(call: Call, found: Repository) -> Reply:
     """As an app it is signed, unless the app names an author or committer of its own."""
     own = not call.given("author", "committer") and call.actor.kind == "installation"
-    author = gitstore.signature(call.state, call.by)
+    author = objects.signature(call.state, call.by)
     if given := call.body.get("author"):
         author = pygit2.Signature(given["name"], given["email"], int(call.state.now().timestamp()), 0)
     parents, message = call.body.get("parents", []), call.required("message")
-    sha = gitstore.commit_tree(found, call.required("tree"), parents=parents, message=message, author=author, signed=own)
+    sha = objects.commit_tree(found, call.required("tree"), parents=parents, message=message, author=author, signed=own)
     return Reply(201, shapes.git_commit(call.state, found, gitstore.commit(found, sha)))
 
 
@@ -125,7 +126,7 @@ def _entries(call: Call, found: Repository, tree: pygit2.Tree, prefix: str, *, r
 def create_tree(call: Call, found: Repository) -> Reply:
     entries = call.required("tree")
     require_workflows(call, found, [each["path"] for each in entries])
-    sha = gitstore.build_tree(found, call.body.get("base_tree"), entries)
+    sha = objects.build_tree(found, call.body.get("base_tree"), entries)
     tree = gitstore.opened(found)[sha]
     url = f"{shapes.api_url(call.state, found)}/git/trees/{sha}"
     shown = _entries(call, found, tree.peel(pygit2.Tree), "", recursive=False)

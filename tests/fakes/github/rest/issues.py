@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github.access import role
 from tests.fakes.github.changes import issues as changes
 from tests.fakes.github.changes import pulls
@@ -12,7 +13,7 @@ from tests.fakes.github.payloads.basics import label as label_shape
 from tests.fakes.github.payloads.basics import reaction
 from tests.fakes.github.records import Comment, Issue, Label, Pull, Reaction, Repository
 from tests.fakes.github.rest.routing import Call, Reply, on
-from tests.fakes.github.state import Refused, invalid, not_found
+from tests.fakes.github.state import invalid
 
 ISSUES = "/repos/<owner>/<repo>/issues"
 READ, WRITE = "issues|pull_requests:read", "issues|pull_requests:write"

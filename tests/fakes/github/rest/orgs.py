@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github import access
 from tests.fakes.github.changes import repositories as changes
 from tests.fakes.github.payloads import basics as shapes
 from tests.fakes.github.payloads.repositories import full_repository, repository
 from tests.fakes.github.records import JSON, Account, Repository, Team
 from tests.fakes.github.rest.routing import Call, Reply, on
-from tests.fakes.github.state import Refused, not_found
 
 
 def _require_member(call: Call, org: Account, permission: str) -> None:

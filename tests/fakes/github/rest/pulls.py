@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.fakes.github import access, gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.refusals import Refused, not_found
+from tests.fakes.github import access
 from tests.fakes.github.changes import issues
 from tests.fakes.github.changes import pulls as changes
 from tests.fakes.github.payloads import discussions as shapes
@@ -11,7 +13,7 @@ from tests.fakes.github.payloads.basics import team, user
 from tests.fakes.github.records import JSON, Pull, Repository
 from tests.fakes.github.rest.issues import own_comment, react, reactions_page
 from tests.fakes.github.rest.routing import Call, Reply, on
-from tests.fakes.github.state import Refused, invalid, not_found
+from tests.fakes.github.state import invalid
 
 PULLS = "/repos/<owner>/<repo>/pulls"
 READ, WRITE = "pull_requests:read", "pull_requests:write"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tests.fakes.github import access, gitstore
+from tests.fakes.forge import gitstore
+from tests.fakes.forge.refusals import Refused, not_found
+from tests.fakes.github import access
 from tests.fakes.github.changes import repositories as changes
 from tests.fakes.github.payloads import basics
 from tests.fakes.github.payloads import repositories as shapes
 from tests.fakes.github.records import JSON, Account, Protection, Repository
 from tests.fakes.github.rest.routing import Call, Reply, on
-from tests.fakes.github.state import Refused, not_found
 
 
 def _role(call: Call, found: Repository) -> str:

@@ -9,11 +9,12 @@ from urllib.parse import urlencode
 
 from werkzeug.routing import Map, Rule
 
+from tests.fakes.forge.refusals import Refused
 from tests.fakes.github.access import Actor
 from tests.fakes.github.access import require as require_access
 from tests.fakes.github.limits import Limits
 from tests.fakes.github.records import JSON, Account, App, Repository
-from tests.fakes.github.state import Refused, State
+from tests.fakes.github.state import State
 from tests.fakes.github.webhooks import Webhooks
 
 LARGEST_PAGE = 100

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from tests.fakes.forge.refusals import Refused
 from tests.fakes.github.payloads import basics as shapes
 from tests.fakes.github.rest.routing import Call, Reply, on
-from tests.fakes.github.state import Refused
 
 
 @on("GET", "/users/<login>")
