@@ -27,7 +27,8 @@ from bot.hosts.github_app import (
     TokenAccess,
 )
 from bot.hosts.github_credentials import GitHubApp, Token
-from bot.hosts.github_transport import Client, Endpoints, Governor, Now, Transport
+from bot.hosts.github_transport import Client, Endpoints, Transport
+from bot.hosts.http_transport import Governor, Now
 from bot.ports import HostCommit
 
 WORKFLOWS = ".github/workflows/"

@@ -15,7 +15,8 @@ from bot.domain.repositories import Repository
 from bot.errors import ConfigurationError, HostError, NotFound
 from bot.hosts.github_credentials import GitHubApp, Token
 from bot.hosts.github_errors import Refused
-from bot.hosts.github_transport import Client, Now, Transport, rest_path
+from bot.hosts.github_transport import Client, Transport, rest_path
+from bot.hosts.http_transport import Now
 
 Permissions = Mapping[str, str]
 

@@ -6,32 +6,36 @@ the query of what they follow after a redirect, and mix up two threads' requests
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 import requests
 from github.Auth import Auth
 from github.Requester import Requester, RequestsResponse
-from requests.adapters import HTTPAdapter
-from urllib3 import Retry
 
 from bot import __version__
 from bot.domain.repositories import Repository
 from bot.errors import HostError, HostUnavailable, NotFound
 from bot.hosts.github_credentials import GITHUB
 from bot.hosts.github_errors import error_of, graphql_error, is_limit
+from bot.hosts.http_transport import (
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    Connections,
+    Governor,
+    Now,
+    Unlimited,
+    json_of,
+    lower,
+)
 
-CONNECT_SECONDS, READ_SECONDS = 10, 60
 _KEPT_ANSWERS, _KEPT_BYTES = 500, 200_000
 _WRITE_POINTS = 5
 # What GitHub's reference marks as "creating content too quickly using this endpoint may result in secondary rate limiting".
@@ -40,27 +44,6 @@ _MOVED = re.compile(r".*/repositories/\d+")
 _SEGMENT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,100}")
 # PyGithub logs whole answers when debugging, minted tokens too. This logger has no handler and no parent.
 _SILENT = logging.Logger("github", logging.CRITICAL)
-
-
-Now = Callable[[], datetime]
-"""The time, timezone-aware."""
-
-
-class Governor(Protocol):
-    """Asked before a request, told after it."""
-
-    def request(self, *, points: int = 1, creates: bool = False) -> AbstractContextManager[None]: ...
-    def observe(self, status: int, headers: Mapping[str, str]) -> None: ...
-
-
-class Unlimited:
-    """The governor of who has the instance for himself."""
-
-    @contextmanager
-    def request(self, *, points: int = 1, creates: bool = False) -> Iterator[None]:  # noqa: ARG002
-        yield
-
-    def observe(self, status: int, headers: Mapping[str, str]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +67,7 @@ class Transport:
     def __init__(self, endpoints: Endpoints, governor: Governor | None = None, now: Now = lambda: datetime.now(UTC)):
         self.endpoints, self._now = endpoints, now
         self._governor: Governor = governor or Unlimited()
-        self._lock = threading.Lock()
-        self._sessions: dict[int, requests.Session] = {}
+        self._lock, self._connections = threading.Lock(), Connections()
         self._kept: OrderedDict[str, requests.Response] = OrderedDict()
 
     def client(self, auth: Auth) -> Client:
@@ -103,7 +85,7 @@ class Transport:
         if 300 <= answer.status_code < 400:
             raise self._moved(target, answer, headers)
         if answer.status_code >= 400:
-            raise error_of(answer.status_code, _lower(answer.headers), _json(answer), what, self._now())
+            raise error_of(answer.status_code, lower(answer.headers), json_of(answer), what, self._now())
         if verb == "GET" and "ETag" in answer.headers and len(answer.content) <= _KEPT_BYTES:
             self._keep(target, answer)
         return answer
@@ -115,7 +97,7 @@ class Transport:
             points=1 if reads else _WRITE_POINTS, creates=verb == "POST" and bool(_CREATES.search(path))
         ):
             try:
-                answer = self._session().request(
+                answer = self._connections.session().request(
                     verb,
                     urljoin(self.endpoints.api, target),
                     data=None if body is None else body.encode(),
@@ -125,8 +107,8 @@ class Transport:
                 )
             except requests.RequestException as error:
                 raise HostUnavailable(f"{self.endpoints.name} cannot be reached ({type(error).__name__})") from error
-        given = _lower(answer.headers)
-        limited = is_limit(answer.status_code, given, _json(answer) if answer.status_code == 403 else None)
+        given = lower(answer.headers)
+        limited = is_limit(answer.status_code, given, json_of(answer) if answer.status_code == 403 else None)
         self._governor.observe(429 if limited else answer.status_code, given)
         return answer
 
@@ -138,15 +120,8 @@ class Transport:
             return HostError(f"{self.endpoints.name} redirects {target} to {place.netloc}", mend="check the host's URL")
         old = re.search(r"/repos/([^/]+/[^/?]+)", target)
         found = self._exchange("GET", repository[0], None, headers)
-        name = _json(found).get("full_name", "") if found.status_code == 200 else ""
+        name = json_of(found).get("full_name", "") if found.status_code == 200 else ""
         return renamed(old[1] if old else target, name)
-
-    def _session(self) -> requests.Session:
-        """This process' own: a work-horse must not share its parent's sockets."""
-        with self._lock:
-            if os.getpid() not in self._sessions:
-                self._sessions = {os.getpid(): _new_session()}
-            return self._sessions[os.getpid()]
 
     def _keep(self, target: str, answer: requests.Response) -> None:
         with self._lock:
@@ -253,23 +228,3 @@ def renamed(old: str, new: str) -> HostError:
     if new:
         return HostError(f"{old} is called {new} now", mend="a new plan finds it under that name")
     return HostError(f"{old} was renamed or transferred to where the bot cannot see it", mend="install the bot there")
-
-
-def _new_session() -> requests.Session:
-    session = requests.Session()
-    session.auth = Requester.noopAuth  # else a ~/.netrc would replace the token
-    # A request that cannot have been heard may be sent again; of those that were heard, only a GET.
-    again = Retry(total=1, connect=1, read=1, status=0, redirect=0, other=0, allowed_methods=["GET"], raise_on_status=False)
-    for scheme in ("https://", "http://"):
-        session.mount(scheme, HTTPAdapter(max_retries=again))
-    return session
-
-
-def _lower(headers: Mapping[str, str]) -> dict[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
-
-
-def _json(answer: requests.Response) -> Any:
-    with contextlib.suppress(ValueError):
-        return answer.json()
-    return {}
