@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from bot.domain.events import RepositoryRef
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
 from bot.domain.policy_files import check_ceilings, nearest, parse_campaign, parse_org, revision
@@ -28,6 +29,15 @@ class Policies:
         """The policy of an org on the host with this network name. Hosts tell no names of orgs apart by their case."""
         own = (org for org in self.orgs.values() if org.network_name == host)
         return next((org for org in own if org.org.casefold() == name.casefold()), None)
+
+    def place_of(self, repository: RepositoryRef) -> tuple[OrgPolicy, RepositoryRef] | None:
+        """Whose it is, and as it is named below that org: of nested groups that have a policy, the innermost one's."""
+        *groups, name = str(repository).split("/")
+        for depth in range(len(groups), 0, -1):
+            org = self.org_on(repository.host, "/".join(groups[:depth]))
+            if org is not None:
+                return org, RepositoryRef(repository.host, org.org, "/".join([*groups[depth:], name]))
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import logging
 import traceback
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.campaigns import triggers
@@ -27,7 +27,7 @@ from bot.domain.events import (
     Reviewed,
 )
 from bot.domain.org_policies import OrgPolicy
-from bot.errors import ConfigurationError, UsageError, WhimbrelError
+from bot.errors import ConfigurationError, HostError, UsageError, WhimbrelError
 from bot.policy_store import Policies
 from bot.services import Services
 from bot.store import deliveries, effects
@@ -84,6 +84,7 @@ class Inbox:
         if delivery.tries > TRIES_ALLOWED:
             return "failed", f"whoever took it died of it, {TRIES_ALLOWED} times"
         events = self.normalise[delivery.host](delivery.event, delivery.body)
+        _require_own(delivery, events)
         reasons = [self._dispatch(delivery, event, policies) for event in events]
         if not reasons:
             return "ignored", "nothing follows such an event"
@@ -95,10 +96,10 @@ class Inbox:
             return self._install(delivery, event)
         if isinstance(event, Ping):
             return ""
-        place = event.repository
-        org = policies().org_on(place.host, place.org)
-        if org is None:
-            return f"no org policy is for {place.org} on {place.host}"
+        place = policies().place_of(event.repository)
+        if place is None:
+            return f"no org policy is for {event.repository.org} on {event.repository.host}"
+        org, event = place[0], replace(event, repository=place[1])
         match event:
             case Labelled() | Commented() | Reviewed():
                 return self._trigger_once(delivery, org, event)
@@ -155,6 +156,18 @@ def forget_old(services: Services) -> int:
     """Delete what was handled long ago; return how many. By then no host delivers it again."""
     with services.database.transaction(durable=False) as tx:
         return deliveries.forget(tx, before=services.clock.now() - KEPT)
+
+
+def _require_own(delivery: Delivery, events: Sequence[Event]) -> None:
+    """An instance speaks of itself alone, whatever it says. Raises HostError."""
+    hosts = {
+        event.host if isinstance(event, InstallationChanged) else event.repository.host
+        for event in events
+        if not isinstance(event, Ping)
+    }
+    if foreign := sorted(hosts - delivery.signers):
+        own = ", ".join(sorted(delivery.signers)) or "nobody"
+        raise HostError(f"it speaks of {', '.join(foreign)}, and is signed with the secret of {own}")
 
 
 def _wait(tries: int) -> timedelta:

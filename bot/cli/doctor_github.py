@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from bot.config import Settings
 from bot.domain.org_policies import OrgPolicy
 from bot.errors import ConfigurationError, HostError, NotFound
-from bot.hosts.github_credentials import GITHUB, GitHubApp, Token, load
+from bot.hosts.github_credentials import GITHUB, GitHubApp, Token, load, webhook_signers
 from bot.hosts.github_setup import EVENTS, AppSettings, login_of, missing
 
 Check = Callable[[], str]
@@ -34,7 +34,8 @@ def checks(settings: Settings, url: str, orgs: Iterable[str]) -> Iterator[tuple[
     name = urlsplit(url).netloc
     match load(settings.home, url, os.environ):
         case GitHubApp() as app:
-            yield from _app_checks(name, url, app, orgs)
+            heard = any(each.instance == urlsplit(url).hostname for each in webhook_signers(settings.home, os.environ))
+            yield from _app_checks(name, url, app, orgs, heard=heard)
         case Token() as token:
             yield f"{name} token", partial(_token, url, token)
         case _:
@@ -42,11 +43,11 @@ def checks(settings: Settings, url: str, orgs: Iterable[str]) -> Iterator[tuple[
             raise ConfigurationError("there is neither an app nor a token", mend=f"{mend}, or set WHIMBREL_GITHUB_TOKEN")
 
 
-def _app_checks(name: str, url: str, app: GitHubApp, orgs: Iterable[str]) -> Iterator[tuple[str, Check]]:
+def _app_checks(name: str, url: str, app: GitHubApp, orgs: Iterable[str], *, heard: bool) -> Iterator[tuple[str, Check]]:
     settings = AppSettings(url, app)
     yield f"{name} app", partial(_app, settings)
     yield f"{name} permissions", partial(_permissions, settings)
-    yield f"{name} webhook", partial(_webhook, settings, app)
+    yield f"{name} webhook", partial(_webhook, settings, app, heard=heard)
     yield f"{name} deliveries", partial(_deliveries, settings)
     for org in orgs:
         yield f"{name} {org}", partial(_installation, settings, org)
@@ -64,7 +65,7 @@ def _permissions(settings: AppSettings) -> str:
     return "all that it needs"
 
 
-def _webhook(settings: AppSettings, app: GitHubApp) -> str:
+def _webhook(settings: AppSettings, app: GitHubApp, *, heard: bool) -> str:
     found, url = settings.app(), settings.webhook_url()
     if not url:
         mend = "set it in the app's settings, to where `whimbrel web` is reached, with /webhooks/github"
@@ -72,6 +73,9 @@ def _webhook(settings: AppSettings, app: GitHubApp) -> str:
     if not app.webhook_secrets:
         mend = "whimbrel setup github --rotate-secret makes one, or WHIMBREL_GITHUB_WEBHOOK_SECRET names it"
         raise ConfigurationError("its secret is not known here: every delivery is refused", mend=mend)
+    if not heard:
+        mend = "WHIMBREL_GITHUB_URL names the instance of the app that the environment has"
+        raise ConfigurationError("its secret counts for github.com alone: every delivery is refused", mend=mend)
     if unheard := sorted(set(EVENTS) - set(found.events)):
         raise HostError(f"it does not hear of {', '.join(unheard)}", mend="subscribe to them in the app's settings")
     return url

@@ -169,18 +169,19 @@ def _verified(url: str, *, app_id: int, private_key: Path, webhook_secret_file: 
 
 def _store(home: Path, url: str, app: GitHubApp, print_env: bool) -> None:
     if print_env:
-        click.echo(environment_lines(app))
+        click.echo(environment_lines(url, app))
     else:
         save(home, url, app)
     click.echo(f"{app.slug} is set up. Choose its repositories: {app.html_url}/installations/new", err=True)
     click.echo("Then `whimbrel doctor` checks that nothing is missing.", err=True)
 
 
-def environment_lines(app: GitHubApp) -> str:
+def environment_lines(url: str, app: GitHubApp) -> str:
     """The app as `load` finds it in the environment; each value is one line, quoted where a shell needs it."""
     key = app.private_key.strip().replace("\n", "\\n")
     return "\n".join(
         (
+            f"WHIMBREL_GITHUB_URL={url}",
             f"WHIMBREL_GITHUB_APP_ID={app.app_id}",
             f"WHIMBREL_GITHUB_PRIVATE_KEY='{key}'",
             f"WHIMBREL_GITHUB_WEBHOOK_SECRET={','.join(app.webhook_secrets)}",

@@ -13,6 +13,7 @@ from typing import Any
 
 from bot.errors import ConfigurationError
 from bot.hosts.credential_files import instance_folder, write_secret
+from bot.hosts.signers import Signer, signers
 
 GITHUB = "https://github.com"
 
@@ -41,15 +42,17 @@ class Token:
 def load(home: Path, url: str, environ: Mapping[str, str]) -> GitHubApp | Token | None:
     """The credential for the instance at `url`, the first of these that is there.
 
-    WHIMBREL_GITHUB_APP_ID with WHIMBREL_GITHUB_PRIVATE_KEY (and WHIMBREL_GITHUB_WEBHOOK_SECRET, several by commas);
-    WHIMBREL_GITHUB_TOKEN; the App in the home; GITHUB_TOKEN, for the instance alone that it is meant for (GITHUB_SERVER_URL,
-    github.com without it). Raises ConfigurationError for half an App and for files that cannot be read.
+    WHIMBREL_GITHUB_APP_ID with WHIMBREL_GITHUB_PRIVATE_KEY (and WHIMBREL_GITHUB_WEBHOOK_SECRET, several by commas), or
+    WHIMBREL_GITHUB_TOKEN, where WHIMBREL_GITHUB_URL is not set or is this instance; the App in the home; GITHUB_TOKEN, for the
+    instance alone that it is meant for (GITHUB_SERVER_URL, github.com without it). Raises ConfigurationError for half an App
+    and for files that cannot be read.
     """
-    app = _app_of_environment(environ)
-    if app is not None:
-        return app
-    if token := environ.get("WHIMBREL_GITHUB_TOKEN"):
-        return Token(token)
+    if _own_url(environ, url) == url:
+        app = _app_of_environment(environ)
+        if app is not None:
+            return app
+        if token := environ.get("WHIMBREL_GITHUB_TOKEN"):
+            return Token(token)
     app = _app_of_home(_folder(home, url))
     if app is not None:
         return app
@@ -59,22 +62,42 @@ def load(home: Path, url: str, environ: Mapping[str, str]) -> GitHubApp | Token 
     return None
 
 
-def webhook_secrets(home: Path, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """What genuine deliveries are signed with: for the App of the environment, else for those of the home, on any instance.
-
-    Raises ConfigurationError as `load` does.
+def webhook_signers(home: Path, environ: Mapping[str, str]) -> list[Signer]:
+    """Who signs genuine deliveries: the instance of the environment's App (WHIMBREL_GITHUB_URL, github.com without it), and
+    those of the home's. Raises ConfigurationError as `load` does.
     """
     given = _app_of_environment(environ)
-    known = [given] if given else [_app_of_home(file.parent) for file in sorted((home / "github").glob("*/app.json"))]
-    return tuple(secret for app in known if app for secret in app.webhook_secrets)
+    known = {_own_url(environ, GITHUB): given.webhook_secrets} if given else {}
+    for file in sorted((home / "github").glob("*/app.json")):
+        kept = _app_of_home(file.parent)
+        if kept is not None:
+            known.setdefault(_url_of(file), kept.webhook_secrets)
+    return [signer for url, secrets in known.items() for signer in signers(url, secrets)]
 
 
 def save(home: Path, url: str, app: GitHubApp) -> None:
     """Keep the App in the home. The key is written first: whoever finds app.json finds its key."""
     folder = _folder(home, url)
     write_secret(folder / "key.pem", app.private_key)
-    about = {"app_id": app.app_id, "slug": app.slug, "html_url": app.html_url, "webhook_secrets": list(app.webhook_secrets)}
+    about = {
+        "url": url,
+        "app_id": app.app_id,
+        "slug": app.slug,
+        "html_url": app.html_url,
+        "webhook_secrets": list(app.webhook_secrets),
+    }
     write_secret(folder / "app.json", json.dumps(about, indent=2) + "\n")
+
+
+def _own_url(environ: Mapping[str, str], otherwise: str) -> str:
+    """Of the instance that the environment's credential is for."""
+    return (environ.get("WHIMBREL_GITHUB_URL") or otherwise).rstrip("/").lower()
+
+
+def _url_of(file: Path) -> str:
+    """Of the instance that an app.json is for. One of an earlier version says so by its folder's name alone."""
+    about: dict[str, Any] = json.loads(file.read_text())
+    return str(about.get("url") or f"https://{file.parent.name.replace('_', ':')}")
 
 
 def _app_of_environment(environ: Mapping[str, str]) -> GitHubApp | None:

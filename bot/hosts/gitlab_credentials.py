@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from bot.errors import ConfigurationError
 from bot.hosts.credential_files import instance_folder, write_secret
+from bot.hosts.signers import Signer, signers
 
 GITLAB = "https://gitlab.com"
 
@@ -70,6 +71,15 @@ def save(home: Path, url: str, access: GitLabAccess) -> None:
 def kept(home: Path) -> list[tuple[str, GitLabAccess]]:
     """All that the home has, each with its instance's URL. Raises ConfigurationError as `load` does."""
     return [_read(file) for file in sorted((home / "gitlab").glob("*/*.json"))]
+
+
+def webhook_signers(home: Path, environ: Mapping[str, str]) -> list[Signer]:
+    """Who signs genuine deliveries: the environment's instance (WHIMBREL_GITLAB_URL, gitlab.com without it), and those of the
+    home. Raises ConfigurationError as `load` does."""
+    own = (environ.get("WHIMBREL_GITLAB_URL") or GITLAB).rstrip("/").lower()
+    given = of_environment(own, environ)
+    known = [*([(own, given)] if given else []), *kept(home)]
+    return [signer for url, access in known for signer in signers(url, access.webhook_secrets)]
 
 
 def _of_home(home: Path, url: str, group: str) -> GitLabAccess | None:

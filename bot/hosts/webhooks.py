@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from hmac import compare_digest, new
 from typing import Protocol
@@ -15,6 +16,7 @@ from typing import Protocol
 from bot.domain.events import Event
 from bot.errors import ConfigurationError, UsageError
 from bot.hosts.github_events import normalise_github
+from bot.hosts.signers import Signer, those
 
 
 class Headers(Protocol):
@@ -35,25 +37,24 @@ class DeliveryName:
 class Dialect:
     """How a kind of host delivers; each is described where there is one for GitHub."""
 
-    verify: Callable[[Sequence[str], bytes, Headers], bool]
+    verify: Callable[[Sequence[Signer], bytes, Headers, datetime], frozenset[str]]
     delivery_of: Callable[[Headers], DeliveryName]
     normalise: Callable[[str, bytes], list[Event]]
 
 
-def verify_github(secrets: Sequence[str], body: bytes, headers: Headers) -> bool:
-    """Was the body, byte for byte as it came, signed with one of the secrets? While they are rotated, there are two.
+def verify_github(known: Sequence[Signer], body: bytes, headers: Headers, now: datetime) -> frozenset[str]:  # noqa: ARG001
+    """The instances that have signed the body, byte for byte as it came; none: it is not genuine.
 
-    Raises ConfigurationError where there is none: without a secret nothing is genuine.
+    While a secret is rotated, an instance has two. Raises ConfigurationError where there is none: without a secret nothing is
+    genuine.
     """
-    known = [secret for secret in secrets if secret]
     if not known:
         raise ConfigurationError(
-            "there is no webhook secret for GitHub", mend="whimbrel setup github, or GITHUB_WEBHOOK_SECRET"
+            "there is no webhook secret for GitHub", mend="whimbrel setup github, or WHIMBREL_GITHUB_WEBHOOK_SECRET"
         )
     given = headers.get("X-Hub-Signature-256", "").encode()
     # Every secret is tried, in constant time each: how long it takes says nothing of which one came near.
-    matches = [compare_digest(given, sign_github(secret, body).encode()) for secret in known]
-    return any(matches)
+    return those(known, [compare_digest(given, sign_github(each.secret, body).encode()) for each in known])
 
 
 def sign_github(secret: str, body: bytes) -> str:

@@ -8,7 +8,7 @@ Who takes one has it for the time of a lease. Whatever is told of it after count
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -25,20 +25,22 @@ NEVER = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A webhook that was taken to be handled. `host` is the kind of its sender; `tries` counts how often it was taken."""
+    """A webhook that was taken to be handled. `host` is the kind of its sender, `signers` are the instances whose secret it is
+    signed with; `tries` counts how often it was taken."""
 
     id: str
     host: str
+    signers: frozenset[str]
     event: str
     body: bytes
     sha256: str
     tries: int
 
 
-def receive(tx: Connection, *, host: str, id: str, event: str, body: bytes, now: datetime) -> bool:
+def receive(tx: Connection, *, host: str, id: str, event: str, body: bytes, signers: Collection[str], now: datetime) -> bool:
     """Store a delivery; False, and nothing done, where one with this id is known."""
     row = {"id": id, "host": host, "event": event, "body": body, "sha256": sha256(body).hexdigest(), "state": "received"}
-    fresh = row | {"tries": 0, "reason": "", "received_at": now}
+    fresh = row | {"signers": " ".join(sorted(signers)), "tries": 0, "reason": "", "received_at": now}
     stored = upsert(tx, deliveries).values(fresh).on_conflict_do_nothing().returning(deliveries.c.id)
     return tx.execute(stored).one_or_none() is not None
 
@@ -59,7 +61,9 @@ def take(tx: Connection, *, now: datetime, lease: timedelta, limit: int) -> list
         .returning(deliveries)
     )
     rows = sorted(taken, key=lambda row: row.received_at)
-    return [Delivery(row.id, row.host, row.event, row.body, row.sha256, row.tries) for row in rows]
+    return [
+        Delivery(row.id, row.host, frozenset(row.signers.split()), row.event, row.body, row.sha256, row.tries) for row in rows
+    ]
 
 
 def renew(tx: Connection, delivery: Delivery, *, until: datetime) -> bool:

@@ -28,7 +28,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0004"
+VERSION = "0005"
 """The migration that makes these tables; a test holds that it is the newest."""
 
 metadata = MetaData(
@@ -361,6 +361,8 @@ deliveries = Table(
     metadata,
     Column("id", String(200), primary_key=True),
     Column("host", String(16), nullable=False),
+    # The instances whose secret it is signed with, by blanks: it may speak of these alone.
+    Column("signers", Text, nullable=False, server_default=""),
     Column("event", String(64), nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("sha256", String(64), nullable=False),

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import re
+from functools import partial
 
 from flask import Flask, Response, abort, jsonify, request
 from redis import RedisError
@@ -13,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from bot.config import Settings
 from bot.errors import ConfigurationError, StoreError, UsageError, WhimbrelError
-from bot.hosts.github_credentials import webhook_secrets
+from bot.hosts import github_credentials
 from bot.queue.connection import connect_briefly
 from bot.queue.server import running_server
 from bot.services import Services
@@ -43,7 +44,8 @@ log = logging.getLogger(__name__)
 def create_app(services: Services, settings: Settings) -> Flask:
     """The application of one process; `services` are its own."""
     app = Flask(__name__, static_folder=None)
-    app.register_blueprint(webhooks.blueprint(services, {"github": lambda: webhook_secrets(settings.home, os.environ)}))
+    signers = {"github": partial(github_credentials.webhook_signers, settings.home, os.environ)}
+    app.register_blueprint(webhooks.blueprint(services, signers))
     app.register_blueprint(setup.blueprint(settings.home, services.clock))
     app.before_request(_refuse_strangers)
     app.after_request(_add_headers)

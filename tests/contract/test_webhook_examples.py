@@ -11,6 +11,7 @@ import pytest
 
 from bot.campaigns.inbox import Inbox
 from bot.config import Settings
+from bot.hosts.github_credentials import GITHUB
 from bot.hosts.github_events import normalise_github
 from bot.store import audit, installations
 from bot.store import deliveries as stored
@@ -59,7 +60,7 @@ def test_those_of_our_events_are_understood(examples: list[tuple[str, dict[str, 
 
 
 def test_each_is_accepted_and_handled(world: World, examples: list[tuple[str, dict[str, Any]]]) -> None:
-    deliveries.know_secrets(world.services.home)
+    deliveries.know_secrets(world.services.home, url=GITHUB)
     app = create_app(world.services, Settings.from_environment({"WHIMBREL_HOME": str(world.services.home)}))
     client = app.test_client()
     for event, payload in examples:

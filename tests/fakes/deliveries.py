@@ -9,19 +9,21 @@ from typing import Any
 from uuid import uuid4
 
 from bot.hosts import github_credentials
-from bot.hosts.github_credentials import GITHUB, GitHubApp
+from bot.hosts.github_credentials import GitHubApp
 from bot.hosts.webhooks import sign_github
 
 SECRET, OLD_SECRET = "a secret of this year", "a secret of last year"
 JSON = "application/json"
+LOCAL = "https://local"
+"""The instance that the payloads are of."""
 
 Payload = dict[str, Any]
 
 
-def know_secrets(home: Path, *secrets: str) -> None:
-    """Let the home have an App with these webhook secrets."""
+def know_secrets(home: Path, *secrets: str, url: str = LOCAL) -> None:
+    """Let the home have an App of that instance with these webhook secrets."""
     home.mkdir(parents=True, exist_ok=True)
-    github_credentials.save(home, GITHUB, GitHubApp(1, "whimbrel", "PEM", secrets or (SECRET, OLD_SECRET), GITHUB))
+    github_credentials.save(home, url, GitHubApp(1, "whimbrel", "PEM", secrets or (SECRET, OLD_SECRET), url))
 
 
 def headers(body: bytes, event: str, *, delivery: str | None = None, secret: str = SECRET) -> dict[str, str]:

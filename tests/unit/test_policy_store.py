@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain.events import RepositoryRef
 from bot.errors import PolicyError, UsageError
 from bot.policy_store import Catalogue, load_policies, load_templates
 
@@ -98,6 +99,9 @@ def test_an_org_is_found_on_its_own_host_whatever_the_case_of_its_name(tmp_path:
     assert policies.org_on("local", "ACME") == policies.orgs["acme"]
     assert policies.org_on("github.com", "acme") is None
     assert policies.org_on("local", "other") is None
+    deep = RepositoryRef("local", "Acme", "platform/tool")
+    assert policies.place_of(deep) == (policies.orgs["acme"], RepositoryRef("local", "acme", "platform/tool"))
+    assert policies.place_of(RepositoryRef("github.com", "acme", "tool")) is None
 
 
 def test_one_label_starts_one_policy(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.fakes.world import World
 
 def test_what_was_delivered_is_handled_beside_the_rounds(world: World) -> None:
     with world.database.transaction() as tx:
-        deliveries.receive(tx, host="github", id="a", event="ping", body=b"{}", now=world.clock.now())
+        deliveries.receive(tx, host="github", id="a", event="ping", body=b"{}", signers=["local"], now=world.clock.now())
 
     def handled() -> bool:
         with world.database.reading() as tx:

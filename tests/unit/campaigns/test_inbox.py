@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
 import pytest
@@ -36,16 +36,19 @@ class Post:
         self.inbox = Inbox(world.services, {"github": normalise_github})
         self._ids = count(1)
 
-    def deliver(self, event: str, payload: Payload | bytes, delivery: str | None = None) -> str:
+    def deliver(
+        self, event: str, payload: Payload | bytes, delivery: str | None = None, signers: Sequence[str] = ("local",)
+    ) -> str:
         body = payload if isinstance(payload, bytes) else encode(payload)
         name = delivery or f"d{next(self._ids)}"
         with self.world.database.transaction() as tx:
-            stored.receive(tx, host="github", id=name, event=event, body=body, now=self.world.clock.now())
+            about = {"host": "github", "event": event, "body": body, "signers": signers}
+            stored.receive(tx, id=name, now=self.world.clock.now(), **about)
         return name
 
-    def became(self, event: str, payload: Payload | bytes) -> str:
+    def became(self, event: str, payload: Payload | bytes, *signers: str) -> str:
         """Deliver and handle it; `STATE: REASON`."""
-        name = self.deliver(event, payload)
+        name = self.deliver(event, payload, signers=signers or ("local",))
         self.handle_all()
         return self.state(name)
 
@@ -110,8 +113,27 @@ class TestTriggers:
     def test_an_org_without_a_policy_is_nobodys(self, world: World, talker: Talker, post: Post) -> None:
         elsewhere = deliveries.labelled("whimbrel:notes", ISSUE)
         elsewhere["repository"]["html_url"] = "https://github.com/acme/tool"
-        assert post.became("issues", elsewhere) == "ignored: no org policy is for acme on github.com"
+        assert post.became("issues", elsewhere, "github.com") == "ignored: no org policy is for acme on github.com"
         assert talker.reactions == []
+
+    def test_an_instance_speaks_of_itself_alone(
+        self, world: World, talker: Talker, post: Post, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Whoever has the secret of one server, and would start something on another."""
+        label = deliveries.labelled("whimbrel:notes", ISSUE)
+        with caplog.at_level(logging.WARNING):
+            assert post.became("issues", label, "ghes.example.com") == (
+                "failed: it speaks of local, and is signed with the secret of ghes.example.com"
+            )
+        assert "it speaks of local" in caplog.text
+        assert talker.reactions == []
+        assert post.became("issues", label, "ghes.example.com", "local") == "done: "
+
+    def test_nor_of_where_it_is_installed(self, world: World, post: Post) -> None:
+        elsewhere = post.became("installation", deliveries.installation("created"), "ghes.example.com")
+        assert elsewhere == "failed: it speaks of local, and is signed with the secret of ghes.example.com"
+        with world.database.reading() as tx:
+            assert installations.find(tx, "local", "acme") is None
 
     def test_whoever_dies_of_it_another_one_has_the_effect_once(self, new_world: Callable[..., World]) -> None:
         """Wherever the handler is killed, between any two of its transactions, and before and after each call of the host."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,13 +18,14 @@ from click.testing import CliRunner, Result
 
 from bot.cli.main import cli
 from bot.errors import ConfigurationError, HostError, HostUnavailable, UsageError
-from bot.hosts.github_credentials import GitHubApp, load, save
+from bot.hosts.github_credentials import GitHubApp, load, save, webhook_signers
 from bot.hosts.webhooks import sign_github, verify_github
 from bot.web import pending
 from tests.fakes.clock import ManualClock
 from tests.fakes.github import FakeGitHub
 
 WEBHOOK = "https://relay.example.com/abc"
+NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 Setup = Callable[..., Result]
 
 
@@ -231,7 +233,8 @@ def test_both_secrets_count_after_a_rotation(setup: Setup, hub: FakeGitHub, home
     assert (new, still) == (hub.app.webhook_secret, old)
     assert new != old
     for used in (old, new):
-        assert verify_github(secrets_of(home, hub), b"{}", {"X-Hub-Signature-256": sign_github(used, b"{}")})
+        known = webhook_signers(home, {})
+        assert verify_github(known, b"{}", {"X-Hub-Signature-256": sign_github(used, b"{}")}, NOW) == {"127.0.0.1"}
 
 
 def test_the_next_rotation_forgets_the_oldest(setup: Setup, hub: FakeGitHub, home: Path, kept: GitHubApp) -> None:

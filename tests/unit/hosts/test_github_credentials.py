@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bot.errors import ConfigurationError
-from bot.hosts.github_credentials import GITHUB, GitHubApp, Token, load, save
+from bot.hosts.github_credentials import GITHUB, GitHubApp, Token, load, save, webhook_signers
+from bot.hosts.signers import Signer
 
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nabc\n-----END RSA PRIVATE KEY-----\n"
 APP = GitHubApp(7, "whimbrel", KEY, ("new", "old"), "https://github.com/apps/whimbrel")
@@ -62,6 +63,32 @@ def test_the_shells_token_is_sent_to_no_other_instance(tmp_path: Path) -> None:
     there = {"GITHUB_TOKEN": "ghp_y", "GITHUB_SERVER_URL": f"{GHES}/"}
     assert load(tmp_path, GHES, there) == Token("ghp_y")
     assert load(tmp_path, GITHUB, there) is None
+
+
+def test_what_the_environment_has_may_be_for_one_instance_alone(tmp_path: Path) -> None:
+    save(tmp_path, GITHUB, APP)
+    there = {"WHIMBREL_GITHUB_TOKEN": "ghp_x", "WHIMBREL_GITHUB_URL": f"{GHES}/"}
+    assert load(tmp_path, GHES, there) == Token("ghp_x")
+    assert load(tmp_path, GITHUB, there) == APP
+
+
+def test_each_instance_signs_with_secrets_of_its_own(tmp_path: Path) -> None:
+    save(tmp_path, GITHUB, APP)
+    save(tmp_path, f"{GHES}:8443", GitHubApp(8, "other", KEY, ("theirs",), ""))
+    kept = [Signer("github.com", "new"), Signer("github.com", "old")]
+    theirs = Signer("ghe.example.com", "theirs")
+    assert webhook_signers(tmp_path, {}) == [theirs, *kept]
+    own = {"WHIMBREL_GITHUB_APP_ID": "12", "WHIMBREL_GITHUB_PRIVATE_KEY": KEY, "WHIMBREL_GITHUB_WEBHOOK_SECRET": "mine"}
+    assert webhook_signers(tmp_path, own) == [Signer("github.com", "mine"), theirs]
+    there = own | {"WHIMBREL_GITHUB_URL": "https://GHE.example.com:8443/"}
+    assert webhook_signers(tmp_path, there) == [Signer("ghe.example.com", "mine"), *kept]
+
+
+def test_an_app_that_was_kept_before_files_named_their_instance(tmp_path: Path) -> None:
+    save(tmp_path, f"{GHES}:8443", APP)
+    file = tmp_path / "github" / "ghe.example.com_8443" / "app.json"
+    file.write_text(json.dumps({name: value for name, value in json.loads(file.read_text()).items() if name != "url"}))
+    assert {signer.instance for signer in webhook_signers(tmp_path, {})} == {"ghe.example.com"}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from bot.domain.events import (
 from bot.domain.pull_requests import CommentRef, Thread
 from bot.errors import ConfigurationError, HostError, UsageError
 from bot.hosts.github_events import READERS, normalise_github
+from bot.hosts.signers import Signer, signers
 from bot.hosts.webhooks import github_delivery, verify_github
 from tests.fakes import deliveries
 from tests.fakes.deliveries import OLD_SECRET, SECRET, about, encode, user
@@ -33,35 +36,48 @@ TOOL = RepositoryRef("local", "acme", "tool")
 HEAD = "a" * 40
 
 
+NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
+
+
+def signed(secrets: Sequence[str], body: bytes, headers: Mapping[str, str]) -> bool:
+    return verify_github(signers("https://local", secrets), body, headers, NOW) == {"local"}
+
+
 class TestSignatures:
     def test_the_example_of_githubs_documents(self) -> None:
         signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
         given = {"X-Hub-Signature-256": signature}
-        assert verify_github(["It's a Secret to Everybody"], b"Hello, World!", given)
-        assert not verify_github(["It's a Secret to Everybody"], b"Hello, World", given)
-        assert not verify_github(["it's a secret to everybody"], b"Hello, World!", given)
+        assert signed(["It's a Secret to Everybody"], b"Hello, World!", given)
+        assert not signed(["It's a Secret to Everybody"], b"Hello, World", given)
+        assert not signed(["it's a secret to everybody"], b"Hello, World!", given)
 
     @pytest.mark.parametrize("secret", [SECRET, OLD_SECRET])
     def test_while_it_is_rotated_either_secret_is_good(self, secret: str) -> None:
-        assert verify_github([SECRET, OLD_SECRET], b"{}", deliveries.headers(b"{}", "ping", secret=secret))
+        assert signed([SECRET, OLD_SECRET], b"{}", deliveries.headers(b"{}", "ping", secret=secret))
+
+    def test_it_says_whose_secret_it_was(self) -> None:
+        known = [Signer("github.com", SECRET), Signer("ghes.example.com", OLD_SECRET), Signer("old.example.com", OLD_SECRET)]
+        by = {each: deliveries.headers(b"{}", "ping", secret=each) for each in (SECRET, OLD_SECRET)}
+        assert verify_github(known, b"{}", by[SECRET], NOW) == {"github.com"}
+        assert verify_github(known, b"{}", by[OLD_SECRET], NOW) == {"ghes.example.com", "old.example.com"}
 
     @pytest.mark.parametrize("signature", ["", "sha256=", "sha1=757107ea", "757107ea", "sha256=ü", "sha256=" + "0" * 64])
     def test_anything_else_is_no_signature(self, signature: str) -> None:
-        assert not verify_github([SECRET], b"{}", {"X-Hub-Signature-256": signature})
-        assert not verify_github([SECRET], b"{}", {})
+        assert not signed([SECRET], b"{}", {"X-Hub-Signature-256": signature})
+        assert not signed([SECRET], b"{}", {})
 
     @pytest.mark.parametrize("secrets", [[], [""]])
     def test_without_a_secret_nothing_is_genuine(self, secrets: list[str]) -> None:
         with pytest.raises(ConfigurationError, match="no webhook secret"):
-            verify_github(secrets, b"{}", deliveries.headers(b"{}", "ping", secret=""))
+            signed(secrets, b"{}", deliveries.headers(b"{}", "ping", secret=""))
 
     @given(body=st.binary(max_size=200), flipped=st.integers(min_value=0))
     def test_one_bit_is_enough(self, body: bytes, flipped: int) -> None:
         good = deliveries.headers(body, "ping")
         forged = bytearray(body or b"x")
         forged[flipped % len(forged)] ^= 1 << flipped % 8
-        assert verify_github([SECRET], body, good)
-        assert not verify_github([SECRET], bytes(forged), good)
+        assert signed([SECRET], body, good)
+        assert not signed([SECRET], bytes(forged), good)
 
 
 class TestNames:

@@ -20,7 +20,8 @@ LEASE = timedelta(seconds=60)
 
 def receive(database: Database, clock: ManualClock, *ids: str) -> list[bool]:
     with database.transaction() as tx:
-        return [deliveries.receive(tx, host="github", id=each, event="ping", body=b"{}", now=clock.now()) for each in ids]
+        about = {"host": "github", "event": "ping", "body": b"{}", "signers": ("b.example", "a.example")}
+        return [deliveries.receive(tx, id=each, now=clock.now(), **about) for each in ids]
 
 
 def take(database: Database, clock: ManualClock, limit: int = 10) -> list[Delivery]:

@@ -73,7 +73,8 @@ class TestDeliveries:
     def test_one_is_stored_as_it_came_and_answered(self, receiver: Receiver) -> None:
         assert receiver.post(X_GitHub_Delivery="72d3162e") == 202
         [row] = receiver.stored
-        assert (row.id, row.host, row.event, row.body, row.state) == ("72d3162e", "github", "issue_comment", BODY, "received")
+        assert (row.id, row.host, row.signers, row.event, row.body) == ("72d3162e", "github", "local", "issue_comment", BODY)
+        assert row.state == "received"
 
     def test_a_known_one_is_answered_and_makes_no_second_row(self, receiver: Receiver) -> None:
         assert [receiver.post(X_GitHub_Delivery="a") for _ in range(3)] == [202] * 3
@@ -88,6 +89,13 @@ class TestDeliveries:
         assert receiver.post(X_Hub_Signature_256=signed) == 202
         know_secrets(receiver.world.services.home, deliveries.SECRET)
         assert receiver.post(X_Hub_Signature_256=signed) == 401
+
+    def test_whose_secret_it_was_is_kept_with_it(self, receiver: Receiver) -> None:
+        """So that a second server's secret opens nothing of the first one's."""
+        know_secrets(receiver.world.services.home, "theirs", url="https://ghes.example.com")
+        signed = deliveries.headers(BODY, "ping", secret="theirs")["X-Hub-Signature-256"]
+        assert receiver.post(X_Hub_Signature_256=signed) == 202
+        assert [row.signers for row in receiver.stored] == ["ghes.example.com"]
 
     def test_a_form_holds_the_same_payload(self, receiver: Receiver) -> None:
         assert receiver.post(urlencode({"payload": BODY.decode()}).encode(), Content_Type=FORM) == 202
@@ -147,7 +155,7 @@ class TestRefusals:
         assert receiver.client.post("/webhooks/bitbucket", data=BODY).status_code == 404
 
     def test_before_there_is_a_secret(self, world: World, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-        (world.services.home / "github" / "github.com" / "app.json").unlink()
+        (world.services.home / "github" / "local" / "app.json").unlink()
         with caplog.at_level(logging.ERROR):
             assert receiver.post() == 503
         assert "there is no webhook secret for GitHub" in caplog.text
