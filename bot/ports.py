@@ -56,7 +56,7 @@ class Host(Protocol):
         """
 
     def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
-        """Every pull request from `branch`, in any state, oldest first."""
+        """Every pull request from `branch`, in any state, oldest first. One in a fork is `OWNER:BRANCH`, here and below."""
 
     def open_pull_request(self, repository: Repository, *, branch: str, base: str, text: PullRequestText) -> PullRequest:
         """Open one. If one from `branch` to `base` is open already, that one is returned as it is, unchanged."""
@@ -132,6 +132,27 @@ class VerifiedCommits(Protocol):
 
         Fetch it there, record it, and move `branch` by a push: the host itself cannot compare and swap.
         """
+
+
+@runtime_checkable
+class Forks(Protocol):
+    """A host where the bot may propose, from a fork, what it may not push to the repository itself.
+
+    A fork is a repository as any other: `Host.remote` fetches from it and pushes to it. Raises HostError, HostUnavailable,
+    NotFound, and ConfigurationError for what the operator must set up.
+    """
+
+    def may_push(self, repository: Repository) -> bool:
+        """Has the bot the right to push there at all? Rules that protect some branches are not looked at."""
+
+    def fork_owner(self) -> str:
+        """Where forks go unless the operator says so: the token's own account; "" where there is none."""
+
+    def find_fork(self, repository: Repository, owner: str) -> Repository | None:
+        """The fork that `owner` has, None without one. What has its name and is no fork of it is a HostError."""
+
+    def make_fork(self, repository: Repository, owner: str) -> Repository:
+        """The fork of `owner`, made where there is none: HostUnavailable, with the time to wait, while that goes on."""
 
 
 class SandboxEnd(StrEnum):

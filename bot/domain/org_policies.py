@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.policy_types import Name, Strict, Usd, unique
@@ -90,6 +90,15 @@ class OrgPolicy(Strict):
     may_trigger: MayTrigger = MayTrigger()
     campaigns: Annotated[list[Name], AfterValidator(unique)] = []
     """The campaign policies that may run on this org."""
+    forks: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$")] | None = None
+    """Another org or account of the same host, where the forks go from which a campaign with `fork: true` proposes what the
+    bot may not push. Without it, the account of a plain token."""
+
+    @model_validator(mode="after")
+    def _forks_elsewhere(self) -> OrgPolicy:
+        if self.forks is not None and self.forks.casefold() == self.org.casefold():
+            raise ValueError(f"`forks: {self.forks}` is the org itself: forks need another place, where the bot may push")
+        return self
 
     @property
     def host_kind(self) -> str:

@@ -73,6 +73,8 @@ class PullRequestPolicy(Strict):
     auto_merge: bool = False
     """Have the host merge it as soon as reviews and checks allow that; where a repository does not, a person merges."""
     reviewers: Literal["codeowners"] | list[Text] = "codeowners"
+    fork: bool = False
+    """Where the bot may not push to a repository, propose the change from a fork of it; the org policy's `forks` says whose."""
 
 
 class Limits(Strict):

@@ -50,9 +50,21 @@ class PullRequestText:
         return same and {label.lower() for label in wanted.labels} <= {label.lower() for label in self.labels}
 
 
+def head_name(branch: str, owner: str = "") -> str:
+    """How a pull request's branch is told: by its name or, in a fork, as `OWNER:BRANCH`; no branch has a colon in its name."""
+    return f"{owner}:{branch}" if owner else branch
+
+
+def split_head(head: str) -> tuple[str, str]:
+    """The owner of the fork, "" where the branch is the repository's own, and the branch."""
+    owner, _, branch = head.rpartition(":")
+    return owner, branch
+
+
 @dataclass(frozen=True, slots=True)
 class PullRequest:
-    """A published pull request. `head` is the commit its branch points at, or pointed at when it was closed.
+    """A published pull request. `branch` is as `head_name` tells it; `head` is the commit that it points at, or pointed at
+    when the pull request was closed.
 
     `conflicts` is None while the host does not know. `commits` are those that the base has not, merges left out, oldest first:
     the newest ones where they are very many. `updated_at` is when anything of it was changed, as the host writes it.

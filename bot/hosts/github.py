@@ -13,7 +13,7 @@ from bot.domain.changesets import Changeset
 from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction, Thread
 from bot.domain.repositories import Remote, Repository
 from bot.errors import NotFound
-from bot.hosts import github_commits, github_conversation, github_pull_requests, github_reading
+from bot.hosts import github_commits, github_conversation, github_forks, github_pull_requests, github_reading
 from bot.hosts.github_app import (
     CHECK,
     DISCUSS,
@@ -41,8 +41,8 @@ class GitHubHost:
     purpose alone.
     """
 
-    def __init__(self, access: Access, transport: Transport):
-        self._access, self._transport = access, transport
+    def __init__(self, access: Access, transport: Transport, org: str):
+        self._access, self._transport, self._org = access, transport, org
 
     def repositories(self, org: str) -> Iterator[Repository]:
         """Ordered by name, without regard to case; those alone that an owner has chosen, where that is so."""
@@ -77,7 +77,7 @@ class GitHubHost:
 
     def remote(self, repository: Repository, *, pushing: Sequence[str] = ()) -> Remote:
         """The token is in a header that git sends to this instance only; it follows no redirect to another."""
-        token = self._access.repository_token(repository, _to_push(pushing) if pushing else FETCH)
+        token = self._access.repository_token(repository, self._to_push(repository, pushing) if pushing else FETCH)
         web = self._transport.endpoints.web
         basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
         settings = {f"http.{web}/.extraHeader": f"Authorization: Basic {basic}", "http.followRedirects": "false"}
@@ -135,8 +135,32 @@ class GitHubHost:
     def commit(
         self, repository: Repository, changeset: Changeset, *, branch: str, message: str
     ) -> AbstractContextManager[HostCommit]:
-        client = self._changing(repository, _to_push(changeset.paths))
+        client = self._changing(repository, self._to_push(repository, changeset.paths))
         return github_commits.staged(client, repository, changeset, branch=branch, message=message)
+
+    def may_push(self, repository: Repository) -> bool:
+        return self._access.may_push(repository)
+
+    def fork_owner(self) -> str:
+        return self._access.fork_owner()
+
+    def find_fork(self, repository: Repository, owner: str) -> Repository | None:
+        return github_forks.find(self._forking(owner), repository, owner)
+
+    def make_fork(self, repository: Repository, owner: str) -> Repository:
+        """For an App, one installed there too, which may administer repositories there."""
+        return github_forks.ensure(self._forking(owner), repository, owner, own=owner == self._access.fork_owner())
+
+    def _to_push(self, repository: Repository, paths: Iterable[str]) -> Permissions:
+        """GitHub lets nobody push a workflow who may not say so; who pushes none needs no such power.
+
+        Into a fork, which is older, go all workflows that its repository has changed since.
+        """
+        workflows = any(path.startswith(WORKFLOWS) for path in paths) or repository.org != self._org
+        return PUSH_WORKFLOWS if workflows else PUSH
+
+    def _forking(self, owner: str) -> Client:
+        return self._transport.client(Auth.Token(self._access.fork_token(owner)))
 
     def _looking(self) -> Client:
         return self._transport.client(Auth.Token(self._access.org_token()))
@@ -156,10 +180,5 @@ def github_host(
     """The host of one org of the instance at `url`. Raises ConfigurationError for an App's key that cannot be used."""
     transport = Transport(Endpoints(url), governor, now)
     if isinstance(credential, Token):
-        return GitHubHost(TokenAccess(credential, transport), transport)
-    return GitHubHost(AppAccess(credential, transport, org, now), transport)
-
-
-def _to_push(paths: Iterable[str]) -> Permissions:
-    """GitHub lets nobody push a workflow who may not say so; who pushes none needs no such power."""
-    return PUSH_WORKFLOWS if any(path.startswith(WORKFLOWS) for path in paths) else PUSH
+        return GitHubHost(TokenAccess(credential, transport), transport, org)
+    return GitHubHost(AppAccess(credential, transport, org, now), transport, org)

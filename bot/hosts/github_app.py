@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
+from urllib.parse import quote
 
 from github import Auth
 from jwt import PyJWTError
@@ -32,6 +33,8 @@ DISCUSS: Permissions = {"pull_requests": "write", "issues": "write", "contents":
 MERGE: Permissions = {**DISCUSS, "contents": "write"}
 """To have a pull request merged when it is ready is to write to its base."""
 CHECK: Permissions = {"checks": "write"}
+FORK: Permissions = {"administration": "write", "contents": "read", "metadata": "read"}
+"""To make a repository in the org that forks go to; of the fork, nothing but PUSH_WORKFLOWS is needed after that."""
 
 RENEW_BEFORE = timedelta(minutes=10)
 """A token with less time left is not begun with: a request or a push would outlive it."""
@@ -50,6 +53,13 @@ class Access(Protocol):
 
     def is_selected(self) -> bool:
         """Does the bot see the repositories alone that an owner has chosen for it?"""
+
+    def may_push(self, repository: Repository) -> bool: ...
+    def fork_owner(self) -> str:
+        """The account that forks go to by themselves; empty for an App, which has none."""
+
+    def fork_token(self, owner: str) -> str:
+        """To make forks there. Raises NotFound where the App is not installed."""
 
     def org_token(self) -> str: ...
     def repository_token(self, repository: Repository, permissions: Permissions) -> str:
@@ -76,8 +86,8 @@ class AppAccess:
         self._app, self._transport, self._org, self._now = app, transport, org, now
         self._client = transport.client(signing(app))
         self._lock = threading.Lock()
-        self._tokens: dict[tuple[str, tuple[tuple[str, str], ...]], _Minted] = {}
-        self._known: tuple[datetime, Installation] | None = None
+        self._tokens: dict[tuple[int, str, tuple[tuple[str, str], ...]], _Minted] = {}
+        self._known: dict[str, tuple[datetime, Installation]] = {}
         self._slug = app.slug
 
     @property
@@ -93,13 +103,22 @@ class AppAccess:
     def is_selected(self) -> bool:
         return self.installation().selected
 
+    def may_push(self, repository: Repository) -> bool:  # noqa: ARG002 - an installation may the same in all that it has
+        return self.installation().permissions.get("contents") == "write"
+
+    def fork_owner(self) -> str:
+        return ""
+
+    def fork_token(self, owner: str) -> str:
+        return self._token("", FORK, owner)
+
     def org_token(self) -> str:
         return self._token("", LOOK)
 
     def repository_token(self, repository: Repository, permissions: Permissions) -> str:
         path = rest_path(repository)
         try:
-            return self._token(repository.name, permissions)
+            return self._token(repository.name, permissions, repository.org)
         except Refused as error:
             if error.status != 422:
                 raise
@@ -108,28 +127,35 @@ class AppAccess:
                 f"the App is not installed on {repository.full_name}", mend="add it to the installation's repositories"
             ) from error
 
-    def installation(self) -> Installation:
-        """As it was a few minutes ago at most: owners change it at any time. Raises NotFound without one."""
+    def installation(self, owner: str = "") -> Installation:
+        """On the org itself, or on that `owner` of forks: as it was a few minutes ago at most, since owners change it at any
+        time. Raises NotFound without one."""
+        where = owner or self._org
         with self._lock:
-            if self._known is None or self._known[0] <= self._now():
-                self._known = (self._now() + INSTALLATION_KEPT, self._find_installation())
-            return self._known[1]
+            known = self._known.get(where)
+            if known is None or known[0] <= self._now():
+                known = self._known[where] = (self._now() + INSTALLATION_KEPT, self._find_installation(where))
+            return known[1]
 
-    def _find_installation(self) -> Installation:
+    def _find_installation(self, owner: str) -> Installation:
         try:
-            found = _get(self._client, f"/orgs/{self._org}/installation")
+            found = _get(self._client, f"/{self._kind(owner)}/{quote(owner, safe='')}/installation")
         except NotFound as error:
             mend = "install it there, and check the org's name"
-            raise NotFound(f"the App is not installed on {self._org}", mend=mend) from error
+            raise NotFound(f"the App is not installed on {owner}", mend=mend) from error
         if found.get("suspended_at"):
-            raise HostError(f"the App's installation on {self._org} is suspended", mend="an owner has to unsuspend it")
+            raise HostError(f"the App's installation on {owner} is suspended", mend="an owner has to unsuspend it")
         return Installation(int(found["id"]), dict(found["permissions"]), found["repository_selection"] == "selected")
 
-    def _token(self, repository: str, wanted: Permissions) -> str:
+    def _kind(self, owner: str) -> str:
+        """Whoever owns the forks may be a person; GitHub answers for organizations too under that name."""
+        return "orgs" if owner == self._org else "users"
+
+    def _token(self, repository: str, wanted: Permissions, owner: str = "") -> str:
         """For one repository, or for all of them where its name is empty."""
-        installation = self.installation()
+        installation = self.installation(owner)
         permissions = _granted(wanted, installation.permissions)
-        key = (repository, tuple(sorted(permissions.items())))
+        key = (installation.id, repository, tuple(sorted(permissions.items())))
         with self._lock:
             known = self._tokens.get(key)
             if known is None or known.expires_at - RENEW_BEFORE <= self._now():
@@ -161,6 +187,15 @@ class TokenAccess:
 
     def is_selected(self) -> bool:
         return False
+
+    def may_push(self, repository: Repository) -> bool:
+        return bool(_get(self._client, rest_path(repository))["permissions"]["push"])
+
+    def fork_owner(self) -> str:
+        return self.own_login
+
+    def fork_token(self, owner: str) -> str:  # noqa: ARG002
+        return self._token
 
     def org_token(self) -> str:
         return self._token

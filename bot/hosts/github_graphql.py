@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.domain.pull_requests import Comment, PullRequest, PullRequestState, PullRequestText, Review
+from bot.domain.pull_requests import Comment, PullRequest, PullRequestState, PullRequestText, Review, head_name
 from bot.domain.repositories import Repository
 from bot.hosts.github_transport import Client
 
@@ -33,6 +33,10 @@ REPOSITORY = f"""query Repository($owner: String!, $name: String!) {{
   repository(owner: $owner, name: $name) {{ ...facts }}
 }}
 {_FACTS}"""
+FORK = f"""query Fork($owner: String!, $name: String!) {{
+  repository(owner: $owner, name: $name) {{ nameWithOwner parent {{ nameWithOwner }} ...facts }}
+}}
+{_FACTS}"""
 CHOSEN = f"""query Chosen($ids: [ID!]!) {{
   nodes(ids: $ids) {{ ... on Repository {{ ...facts }} }}
 }}
@@ -40,7 +44,7 @@ CHOSEN = f"""query Chosen($ids: [ID!]!) {{
 
 _PULL_REQUEST = """
 fragment pull on PullRequest {
-  id number state isDraft isCrossRepository title body url headRefName headRefOid baseRefName
+  id number state isDraft isCrossRepository headRepositoryOwner { login } title body url headRefName headRefOid baseRefName
   author { __typename login }
   mergedBy { __typename login }
   autoMergeRequest { enabledAt }
@@ -129,7 +133,7 @@ def pull_request_value(node: Node) -> PullRequest:
     return PullRequest(
         number=node["number"],
         state=state,
-        branch=node["headRefName"],
+        branch=head_name(node["headRefName"], _fork_owner(node)),
         base=node["baseRefName"],
         head=node["headRefOid"],
         text=PullRequestText(
@@ -150,12 +154,17 @@ def pull_request_value(node: Node) -> PullRequest:
     )
 
 
+def _fork_owner(node: Node) -> str:
+    """Empty for a branch of the repository itself; `ghost` where the account is deleted."""
+    return login(node["headRepositoryOwner"]) if node["isCrossRepository"] else ""
+
+
 def login(actor: Node | None) -> str:
     """As REST writes it: an App's bot has `[bot]` behind its slug. Whose account is deleted is `ghost`."""
     if actor is None:
         return "ghost"
     name: str = actor["login"]
-    return f"{name}[bot]" if actor["__typename"] == "Bot" and not name.endswith("[bot]") else name
+    return f"{name}[bot]" if actor.get("__typename") == "Bot" and not name.endswith("[bot]") else name
 
 
 def files_document(repositories: int, paths: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from github.PullRequest import PullRequest as SdkPullRequest
 from github.Repository import Repository as SdkRepository
 
-from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
+from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText, split_head
 from bot.domain.repositories import Repository
 from bot.errors import HostError, HostUnavailable, NotFound
 from bot.hosts.github_errors import Refused
@@ -32,15 +32,17 @@ log = logging.getLogger(__name__)
 
 
 def of_branch(client: Client, repository: Repository, branch: str) -> list[PullRequest]:
-    """Every one from a branch of this very repository, oldest first; those of forks, where anybody names branches, are not."""
+    """Every one from a branch of this very repository or, as OWNER:BRANCH, of that owner's fork; the oldest first.
+
+    Those of other forks, where anybody names branches, are not among them.
+    """
     rest_path(repository)
-    variables = {"owner": repository.org, "name": repository.name, "branch": branch}
+    variables = {"owner": repository.org, "name": repository.name, "branch": split_head(branch)[1]}
     found = []
     for page in pages(client, PULL_REQUESTS, variables, "repository", "pullRequests"):
         _require_name(repository, page)
-        nodes = [node for node in page["pullRequests"]["nodes"] if node is not None]
-        found += [pull_request_value(node) for node in nodes if not node["isCrossRepository"]]
-    return found
+        found += [pull_request_value(node) for node in page["pullRequests"]["nodes"] if node is not None]
+    return [each for each in found if _same_head(each.branch, branch)]
 
 
 def ensure(client: Client, repository: Repository, *, branch: str, base: str, text: PullRequestText) -> PullRequest:
@@ -119,8 +121,7 @@ def _dress(client: Client, repository: Repository, known: PullRequest, text: Pul
     """Ask its reviewers, have it merge by itself, and label it: last, so that labels tell that all of it was done."""
     asked = _ask(_sdk(client, repository).get_pull(known.number), _missing(_logins(text.reviewers), _busy(known)))
     merges = known.text.auto_merge or (text.auto_merge and _enable_auto_merge(client, repository, known.number))
-    labels = _missing(text.labels, known.text.labels)
-    _label(client, repository, known.number, labels)
+    labels = _label_as_may_be(client, repository, known, _missing(text.labels, known.text.labels))
     said = replace(
         known.text,
         labels=(*known.text.labels, *labels),
@@ -128,6 +129,18 @@ def _dress(client: Client, repository: Repository, known: PullRequest, text: Pul
         auto_merge=merges,
     )
     return replace(known, text=said)
+
+
+def _label_as_may_be(client: Client, repository: Repository, known: PullRequest, names: list[str]) -> list[str]:
+    """Who proposes from a fork may often do nothing else there, as anybody on GitHub: then it goes without labels."""
+    try:
+        _label(client, repository, known.number, names)
+    except (Refused, NotFound) as error:
+        if not split_head(known.branch)[0]:
+            raise
+        log.warning("%s cannot be labelled: %s", known.url, error)
+        return []
+    return names
 
 
 def _label(client: Client, repository: Repository, number: int, names: Sequence[str]) -> None:
@@ -139,7 +152,7 @@ def _label(client: Client, repository: Repository, number: int, names: Sequence[
         issue.add_to_labels(*names)
     except (Refused, NotFound):
         for name in names:
-            with suppress(Refused):  # it is there already
+            with suppress(Refused, NotFound):  # it is there already
                 there.create_label(name, LABEL_COLOR)
         issue.add_to_labels(*names)
 
@@ -205,6 +218,12 @@ def _require_name(repository: Repository, node: Node) -> None:
     """GraphQL follows a rename without a word."""
     if node["nameWithOwner"].lower() != repository.full_name.lower():
         raise renamed(repository.full_name, node["nameWithOwner"])
+
+
+def _same_head(one: str, other: str) -> bool:
+    """GitHub tells no logins apart by their case, and does so with branches."""
+    (owner, branch), (others, wanted) = split_head(one), split_head(other)
+    return (owner.lower(), branch) == (others.lower(), wanted)
 
 
 def _require_writable(repository: Repository) -> None:

@@ -81,9 +81,9 @@ def propose(services: Services, assignment: Assignment, base: Base, work: Work, 
         return Ended(Outcome.REJECTED, f"a check failed: {verdict.reason}", changeset.paths)
     if assignment.campaign.preview:
         return Ended(Outcome.REPORTED, f"a preview: {len(changeset.files)} files would be changed", changeset.paths)
-    recorder.enter(Stage.PUBLISH, f"publishing on {base.branch}")
+    recorder.enter(Stage.PUBLISH, f"publishing on {base.place.head}")
     variables = {**assignment.variables(base.commit), "outputs": work.told.outputs}
-    proposal = Proposal(changeset, verdict, variables, base.branch, base.branch_head)
+    proposal = Proposal(changeset, verdict, variables, base.place, base.branch_head)
     renderer, host = services.renderer(assignment.campaign.revision), services.host(assignment.campaign.org_policy)
     return publish(services, assignment, proposal, work.commit, base.mirror, host, renderer, recorder)
 

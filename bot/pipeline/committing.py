@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from bot.domain.changesets import Changeset
 from bot.git import Mirror
 from bot.pipeline.assignment import Assignment
+from bot.pipeline.places import Place
 from bot.pipeline.recorder import Recorder
 from bot.ports import Host, VerifiedCommits
 from bot.services import Services
@@ -24,10 +25,13 @@ def committed(
     host: Host,
     recorder: Recorder,
     *,
-    branch: str,
+    place: Place,
 ) -> Iterator[str]:
-    """The commit to move `branch` to, recorded as this bot's; `commit` is its own one. Raises HostError or GitError."""
+    """The commit to move the branch to, recorded as this bot's; `commit` is its own one. Raises HostError or GitError."""
     if assignment.policy.commits == "pushed":
+        yield commit
+    elif place.owner:
+        recorder.emit("the commit is pushed, and shown as verified by nobody: it goes to a fork")
         yield commit
     elif not isinstance(host, VerifiedCommits):
         recorder.emit("the commit is pushed, and shown as verified by nobody: this host makes none itself")
@@ -37,7 +41,7 @@ def committed(
         yield commit
     else:
         repository, message = assignment.run.repository, mirror.commit(commit).message
-        with host.commit(repository, changeset, branch=branch, message=message) as made:
+        with host.commit(repository, changeset, branch=place.branch, message=message) as made:
             mirror.fetch(host.remote(repository), [made.branch])
             if mirror.same_change(made.id, commit):
                 _record(services, assignment, mirror, made.id)

@@ -23,6 +23,7 @@ from bot.domain.verdicts import Verdict
 from bot.git import Mirror, read_blob
 from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.committing import committed
+from bot.pipeline.places import Place, ready
 from bot.pipeline.recorder import Recorder
 from bot.ports import Host
 from bot.rendering import Renderer
@@ -35,13 +36,18 @@ CODEOWNERS_PLACES = ("CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS", "
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A proven change, ready to be published. `seen` is the remote head of `branch` when it was fetched, None without one."""
+    """A proven change, ready to be published. `seen` is where its branch was when it was fetched, None without one."""
 
     changeset: Changeset
     verdict: Verdict
     variables: Mapping[str, Any]
-    branch: str
+    place: Place
     seen: str | None
+
+    @property
+    def head(self) -> str:
+        """The branch, as pull requests name it."""
+        return self.place.head
 
 
 def publish(
@@ -58,10 +64,10 @@ def publish(
     run = assignment.run
     if not _may_move(services, proposal, mirror):
         _tell_that_it_is_frozen(host, assignment, proposal)
-        return Ended(Outcome.SKIPPED, f"the branch {proposal.branch} has commits by people: left as it is")
-    closed = _closed_by_a_person(services, host, assignment, proposal.branch)
-    if closed is not None:
-        return Ended(Outcome.SKIPPED, closed)
+        return Ended(Outcome.SKIPPED, f"the branch {proposal.head} has commits by people: left as it is")
+    stays = _why_it_stays(services, host, assignment, proposal.head)
+    if stays is not None:
+        return Ended(Outcome.SKIPPED, stays)
     publication = _intend(services, assignment, proposal)
     head = _push(services, assignment, proposal, commit, mirror, host, recorder)
     with services.database.transaction() as tx:
@@ -92,7 +98,7 @@ def _may_move(services: Services, proposal: Proposal, mirror: Mirror) -> bool:
 def _tell_that_it_is_frozen(host: Host, assignment: Assignment, proposal: Proposal) -> None:
     """Once a head, on the open pull request: whoever added commits should know that the bot steps back."""
     repository = assignment.run.repository
-    for pull_request in host.pull_requests(repository, proposal.branch):
+    for pull_request in host.pull_requests(repository, proposal.head):
         if pull_request.state is PullRequestState.OPEN:
             words = (
                 f"This branch has commits by people, so it is theirs: nothing more is pushed to it. A newer change of the "
@@ -101,14 +107,20 @@ def _tell_that_it_is_frozen(host: Host, assignment: Assignment, proposal: Propos
             host.comment(repository, pull_request.number, words, marker=f"<!-- whimbrel frozen {proposal.seen} -->")
 
 
-def _closed_by_a_person(services: Services, host: Host, assignment: Assignment, branch: str) -> str | None:
-    """Closed without a merge stays closed, unless that was another revision of the policy as far as this bot knows."""
-    found = host.pull_requests(assignment.run.repository, branch)
-    if not found or any(pull_request.state is PullRequestState.OPEN for pull_request in found):
-        return None
-    last = found[-1]
+def _why_it_stays(services: Services, host: Host, assignment: Assignment, head: str) -> str | None:
+    """Closed without a merge stays closed, unless that was another revision of the policy as far as this bot knows.
+
+    That, and that at most one is open, holds too where the last one came from another branch, or from a fork.
+    """
     with services.database.reading() as tx:
         known = publications.find(tx, assignment.change)
+    heads = dict.fromkeys([head] if known is None else [head, known.branch])
+    found = [each for name in heads for each in host.pull_requests(assignment.run.repository, name)]
+    opened = [each for each in found if each.state is PullRequestState.OPEN]
+    if not found or opened:
+        elsewhere = [each for each in opened if each.branch != head and each.base == assignment.run.base]
+        return f"#{elsewhere[0].number} is open already, from {elsewhere[0].branch}" if elsewhere else None
+    last = max(found, key=lambda each: each.number)
     superseded = known is not None and known.number == last.number and known.revision != assignment.campaign.revision
     if last.state is not PullRequestState.CLOSED or superseded:
         return None
@@ -119,9 +131,7 @@ def _intend(services: Services, assignment: Assignment, proposal: Proposal) -> P
     org = assignment.campaign.org_policy
     with services.database.transaction() as tx:
         runs.require(tx, assignment.run)
-        return publications.intend(
-            tx, assignment.change, branch=proposal.branch, ceilings=org.ceilings, now=services.clock.now()
-        )
+        return publications.intend(tx, assignment.change, branch=proposal.head, ceilings=org.ceilings, now=services.clock.now())
 
 
 def _push(
@@ -136,15 +146,16 @@ def _push(
     """Move the branch; return where it is now. The very same change on the very same base stays as its reviewers saw it."""
     if proposal.seen is not None and mirror.same_change(proposal.seen, commit):
         return proposal.seen
-    changeset, branch = proposal.changeset, proposal.branch
-    with committed(services, assignment, changeset, commit, mirror, host, recorder, branch=branch) as head:
-        mirror.push(host.remote(assignment.run.repository, pushing=changeset.paths), head, branch, expected=proposal.seen)
+    changeset, branch = proposal.changeset, proposal.place.branch
+    repository = ready(proposal.place, host, assignment.run.repository)
+    with committed(services, assignment, changeset, commit, mirror, host, recorder, place=proposal.place) as head:
+        mirror.push(host.remote(repository, pushing=changeset.paths), head, branch, expected=proposal.seen)
     return head
 
 
 def _ensure(host: Host, assignment: Assignment, proposal: Proposal, text: PullRequestText) -> PullRequest:
     repository = assignment.run.repository
-    found = host.open_pull_request(repository, branch=proposal.branch, base=assignment.run.base, text=text)
+    found = host.open_pull_request(repository, branch=proposal.head, base=assignment.run.base, text=text)
     if found.text.says(text):
         return found
     return host.update_pull_request(repository, found.number, text)
@@ -164,7 +175,7 @@ def _record(
             details={
                 "policy": policy,
                 "campaign": assignment.campaign.id,
-                "branch": proposal.branch,
+                "branch": proposal.head,
                 "files": list(proposal.changeset.paths),
             },
         )  # fmt: skip
@@ -189,7 +200,7 @@ def _text(
         "cost": dollars(MicroUsd(earlier_cost + cost)),
         "tokens": earlier_tokens + tokens,
         "model": ", ".join(dict.fromkeys(models)) or "none",
-        "branch": proposal.branch,
+        "branch": proposal.place.branch,
     }
     return PullRequestText(
         title=" ".join(renderer.render(policy.pull_request.title, variables).split()),

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 
 from bot.domain.policies import RepositoryPolicy
 from bot.domain.policy_files import parse_repository
+from bot.domain.repositories import Repository
 from bot.domain.selection import REPOSITORY_POLICY, opted_out
 from bot.domain.states import Stage
 from bot.errors import PolicyError
 from bot.git import Mirror, read_blob
 from bot.pipeline.assignment import Assignment
+from bot.pipeline.places import Place, find_place
 from bot.pipeline.recorder import Recorder
+from bot.ports import Host
 from bot.services import Services
 from bot.store import ledger, runs
 
@@ -22,11 +25,11 @@ class OptedOut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The commit an attempt starts from, and what the remote's branch points at, None where there is none."""
+    """The commit an attempt starts from, and what the branch at its place points at, None where there is none."""
 
     mirror: Mirror
     commit: str
-    branch: str
+    place: Place
     branch_head: str | None
 
 
@@ -36,16 +39,26 @@ def fetch(services: Services, assignment: Assignment, recorder: Recorder) -> Bas
     branch = services.renderer(assignment.campaign.revision).render_text(
         assignment.policy.pull_request.branch, assignment.variables("")
     )
-    remote = services.host(assignment.campaign.org_policy).remote(run.repository)
+    host = services.host(assignment.campaign.org_policy)
+    place = find_place(services, assignment, host, branch)
     mirror = Mirror.open(services.mirrors, run.org, run.repository.name)
-    heads = mirror.fetch(remote, [run.base, branch])
+    heads = _fetch(mirror, host, run.repository, run.base, place)
     commit = heads[run.base]
     if commit is None:
         raise OptedOut(f"the branch {run.base} is gone")
     mirror.keep(run.attempt_key, commit)
     with services.database.transaction() as tx:
         runs.note_attempt(tx, run, base_head=commit)
-    return Base(mirror, commit, branch, heads[branch])
+    return Base(mirror, commit, place, heads[place.branch])
+
+
+def _fetch(mirror: Mirror, host: Host, repository: Repository, base: str, place: Place) -> dict[str, str | None]:
+    """The heads of both branches; where that is in a fork, one of that name in the repository itself is another's."""
+    if not place.owner:
+        return mirror.fetch(host.remote(repository), [base, place.branch])
+    heads = mirror.fetch(host.remote(repository), [base])
+    ours = mirror.fetch(host.remote(place.fork), [place.branch]) if place.fork else {place.branch: None}
+    return heads | ours
 
 
 def tighten(assignment: Assignment, base: Base) -> Assignment:

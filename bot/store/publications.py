@@ -5,7 +5,7 @@ The row is written as an intent, in a transaction that holds the ceilings, befor
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -128,12 +128,18 @@ def orgs_with_unsettled(tx: Connection) -> list[str]:
 
 
 def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, now: datetime) -> Publication:
-    """Write the intent to publish; an open one is returned as it is. Raises CeilingReached, with the figures."""
+    """Write the intent to publish; an open one is returned as it is. Raises CeilingReached, with the figures.
+
+    `branch` is a head, as `bot.domain.pull_requests.head_name` tells it.
+    """
     if tx.dialect.name == "postgresql":
         tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PUBLISH_LOCK})
     known = find(tx, change)
-    if known is not None and known.state in ("intent", "open"):
+    if known is not None and known.state == "open":
         return known
+    if known is not None and known.state == "intent":
+        tx.execute(update(publications).where(publications.c.id == known.id).values(branch=branch))
+        return replace(known, branch=branch)
     left = room(tx, change.org, ceilings, now)
     if left.reason:
         raise CeilingReached(left.reason, retry_after=60)

@@ -285,6 +285,8 @@ class Repository:
     tree_limit: int = 100_000
     """How many entries a recursive listing of its tree may have; more are cut off."""
     parent: Repository | None = None
+    only_default: bool = False
+    """Of a fork: it was asked for with the default branch alone."""
     next_number: int = 1
     roles: dict[str, str] = field(default_factory=dict)
     """read, triage, write, maintain or admin, by login in lower case."""

@@ -14,6 +14,7 @@ from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.forge.server import Server, answered
 from tests.fakes.github import access, rest
 from tests.fakes.github.access import ANONYMOUS, Actor
+from tests.fakes.github.changes.repositories import finish_forks
 from tests.fakes.github.git_http import GitHttp
 from tests.fakes.github.graphql import GraphQL
 from tests.fakes.github.guard import Exchange as Guarded
@@ -56,6 +57,7 @@ class Hub:
 
     def _identify(self, request: Request) -> Actor:
         with self._state.lock:
+            finish_forks(self._state)
             return access.identify(self._state, request.headers.get("Authorization", ""))
 
     def _api(self, request: Request, actor: Actor) -> Response:

@@ -66,6 +66,10 @@ class State:
     """By full name in lower case."""
     tell: Callable[..., None] = lambda *_event, **_payload: None
     """Sends an event: `webhooks.Webhooks.tell`."""
+    fork_seconds: float = 0
+    """How long it takes until a new fork has its branches."""
+    copying: dict[int, datetime] = field(default_factory=dict)
+    """Ids of forks that have none yet, and when they will."""
     _ids: Iterator[int] = field(default_factory=lambda: itertools.count(1001))
 
     def __post_init__(self) -> None:

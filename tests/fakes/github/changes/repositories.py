@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from tests.fakes.forge import gitstore
@@ -48,8 +49,10 @@ def create(state: State, owner: Account, name: str, *, by: Account, files: Files
     return made
 
 
-def fork(state: State, source: Repository, owner: Account, *, by: Account, name: str | None = None) -> Repository:
-    """The fork; the one there is, where there is one."""
+def fork(
+    state: State, source: Repository, owner: Account, *, by: Account, name: str | None = None, default_branch_only: bool = False
+) -> Repository:
+    """The fork; the one there is, where there is one. Its branches come after `state.fork_seconds`."""
     for other in state.repositories_of(owner):
         if other.parent is source:
             return other
@@ -58,10 +61,26 @@ def fork(state: State, source: Repository, owner: Account, *, by: Account, name:
         default_branch=source.default_branch, visibility=source.visibility,
     )  # fmt: skip
     (made.path / "objects" / "info" / "alternates").write_text(f"{source.path / 'objects'}\n")
-    for ref, sha in gitstore.refs(source).items():
-        gitstore.set_ref(made, ref, sha)
-    made.seen_refs = gitstore.refs(made)
+    made.only_default = default_branch_only
+    state.copying[made.id] = state.clock.now() + timedelta(seconds=state.fork_seconds)
+    finish_forks(state)
     return made
+
+
+def finish_forks(state: State) -> None:
+    """Copy into each fork whose time has come."""
+    for number in [number for number, due in state.copying.items() if due <= state.clock.now()]:
+        del state.copying[number]
+        if made := state.repositories.get(number):
+            _copy(made)
+
+
+def _copy(made: Repository) -> None:
+    assert made.parent is not None
+    for ref, sha in gitstore.refs(made.parent).items():
+        if not made.only_default or ref == refs.BRANCH + made.default_branch:
+            gitstore.set_ref(made, ref, sha)
+    made.seen_refs = gitstore.refs(made)
 
 
 def rename(state: State, repository: Repository, name: str, *, by: Account) -> None:

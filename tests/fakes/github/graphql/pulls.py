@@ -10,7 +10,7 @@ from tests.fakes.github import access
 from tests.fakes.github.graphql.fields import Context, connection, field, reads
 from tests.fakes.github.payloads.basics import when
 from tests.fakes.github.payloads.repositories import html_url
-from tests.fakes.github.records import JSON, Comment, Issue, Pull, Repository, Review, Team
+from tests.fakes.github.records import JSON, Account, Comment, Issue, Pull, Repository, Review, Team
 
 reads(
     "PullRequest", id="node_id", databaseId="id", author="user", headRefName="head_ref", headRefOid="head_sha",
@@ -53,6 +53,11 @@ def pull_requests(
         found = [each for each in found if {label.name for label in each.labels} & set(labels)]
     newest_first = orderBy is not None and orderBy["direction"] == "DESC"
     return connection(found[::-1] if newest_first else found, **page)
+
+
+@field("PullRequest", "headRepositoryOwner")
+def head_owner(source: Pull, _: Context) -> Account:
+    return source.head_repository.owner
 
 
 @field("PullRequest", "state")

@@ -122,6 +122,11 @@ reads(
 )  # fmt: skip
 
 
+@field("Repository", "parent")
+def parent(source: Repository, context: Context) -> Repository | None:
+    return source.parent if source.parent is not None and access.sees(context.actor, source.parent) else None
+
+
 @field("Repository", "isDisabled")
 @field("Repository", "isLocked")
 def never(_: Repository, __: Context) -> bool:

@@ -66,9 +66,12 @@ def get_pull(call: Call, found: Repository, number: int) -> Reply:
     return Reply(200, shapes.full_pull(call.state, call.state.pull(found, number)))
 
 
-@on("PATCH", f"{PULLS}/<int:number>", WRITE)
+@on("PATCH", f"{PULLS}/<int:number>", WRITE, person="read")
 def update_pull(call: Call, found: Repository, number: int) -> Reply:
+    """Whoever has opened it may do so without any role there."""
     pull = call.state.pull(found, number)
+    if call.by is not pull.user:
+        access.require(call.actor, found, ("pull_requests",), "write")
     changes.update(
         call.state, pull, call.by, base=call.body.get("base"), wanted=call.body.get("state"), **call.given("title", "body")
     )

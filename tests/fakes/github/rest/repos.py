@@ -159,12 +159,23 @@ def _kinds(rule: Protection) -> list[JSON]:
 def create_fork(call: Call, source: Repository) -> Reply:
     asked = call.body or {}
     owner = call.state.organization(asked["organization"]) if asked.get("organization") else call.by
-    if call.actor.installation is not None and call.actor.installation.account is not owner:
-        raise Refused(403, access.BEYOND)
+    _require_making(call, owner)
     if owner is source.owner and not asked.get("name"):
         raise Refused(403, "Name already exists on this account")
-    made = changes.fork(call.state, source, owner, by=call.by, name=asked.get("name"))
+    only = bool(asked.get("default_branch_only"))
+    made = changes.fork(call.state, source, owner, by=call.by, name=asked.get("name"), default_branch_only=only)
     return Reply(202, shapes.full_repository(call.state, made, role="admin"))
+
+
+def _require_making(call: Call, owner: Account) -> None:
+    """A person makes repositories of their own, and in their organizations; an App where it has all of them to administer."""
+    installation, token = call.actor.installation, call.actor.token
+    if installation is not None and token is not None:
+        whole = installation.account is owner and installation.repository_ids is None and token.repository_ids is None
+        if not whole or token.permissions.get("administration") != "write":
+            raise Refused(403, access.BEYOND)
+    elif owner is not call.by and call.by.login.lower() not in owner.members:
+        raise Refused(403, "You do not have permission to create repositories in this organization.")
 
 
 @on("GET", "/repos/<owner>/<repo>/forks", "metadata:read")
