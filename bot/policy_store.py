@@ -48,6 +48,8 @@ class Chosen:
     policy: CampaignPolicy
     templates: Mapping[str, str]
     revision: str
+    source: str = ""
+    """The REPOSITORY@COMMIT that the policy was read from; empty where that is the operator's disk."""
 
 
 @dataclass(frozen=True, slots=True)

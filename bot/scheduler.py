@@ -16,6 +16,7 @@ from bot.campaigns.activation import complete_finished
 from bot.campaigns.inbox import Inbox, forget_old
 from bot.campaigns.pump import pump, sweep
 from bot.campaigns.redelivery import Deliverer, redeliver_missed
+from bot.campaigns.scheduling import start_due
 from bot.domain.org_policies import OrgPolicy
 from bot.errors import HostError, StoreError, WhimbrelError
 from bot.hosts.webhooks import DIALECTS
@@ -32,6 +33,7 @@ ROUND_SECONDS = 0.2
 INBOX_SECONDS = 0.5
 TELL_SECONDS = 2.0
 LOOK_SECONDS = 30.0
+START_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +75,11 @@ def _redeliver(services: Services, find: Callable[[], Deliverer | None]) -> int:
 def telling(services: Services, orgs: Sequence[OrgPolicy]) -> Chore:
     """Show people how the work goes on that they asked for."""
     return Chore(partial(tell_due, services, orgs), TELL_SECONDS)
+
+
+def starting(services: Services) -> list[Chore]:
+    """Start what runs by itself."""
+    return [Chore(partial(start_due, services), START_SECONDS)]
 
 
 @contextmanager

@@ -42,26 +42,42 @@ def activate(
     targets `alone` is refused there, takes up no campaign that was interrupted, and gives none another budget. Raises
     UsageError, and QuotaRefused when the policy asks a model and the org's month is used up.
     """
-    now = services.clock.now()
     with services.database.transaction() as tx:
-        _require_quota(tx, services, org, policy, plan)
-        active = None if preview else campaigns.active(tx, org.org, policy.name)
-        if active is not None and active.state is CampaignState.PAUSED:
-            raise UsageError(f"campaign {active.id} of this policy is paused", mend=f"whimbrel resume {active.id}")
-        if active is not None and alone:
-            _require_undisturbed(active, plan)
-        if active is not None and active.revision == plan.revision:
-            _join(tx, active, plan, org, services)
-            campaign_id = active.id
-        else:
-            if active is not None:
-                campaigns.supersede(tx, active.id, "the policy has changed: a newer campaign took over", now)
-            campaign_id = campaigns.start(tx, plan, policy, org, actor=actor, preview=preview, now=now)
-        cap = policy.budget.campaign if max_usd is None else min(policy.budget.campaign, micro_usd(max_usd))
-        account = ledger.open_account if alone else ledger.ensure_account
-        account(tx, "campaign", campaign_id, "", cap)
-        joined = active is not None and active.id == campaign_id
-        _record(tx, services, plan, campaign_id, actor, cap, joined=joined, preview=preview)
+        return activate_within(tx, services, plan, policy, org, actor=actor, max_usd=max_usd, preview=preview, alone=alone)
+
+
+def activate_within(
+    tx: Connection,
+    services: Services,
+    plan: Plan,
+    policy: CampaignPolicy,
+    org: OrgPolicy,
+    *,
+    actor: str,
+    max_usd: Decimal | None = None,
+    preview: bool = False,
+    alone: bool = False,
+) -> Activation:
+    """The same, in the transaction that notes for what it is done: together they are done once, or not at all."""
+    now = services.clock.now()
+    _require_quota(tx, services, org, policy, plan)
+    active = None if preview else campaigns.active(tx, org.org, policy.name)
+    if active is not None and active.state is CampaignState.PAUSED:
+        raise UsageError(f"campaign {active.id} of this policy is paused", mend=f"whimbrel resume {active.id}")
+    if active is not None and alone:
+        _require_undisturbed(active, plan)
+    if active is not None and active.revision == plan.revision:
+        _join(tx, active, plan, org, services)
+        campaign_id = active.id
+    else:
+        if active is not None:
+            campaigns.supersede(tx, active.id, "the policy has changed: a newer campaign took over", now)
+        campaign_id = campaigns.start(tx, plan, policy, org, actor=actor, preview=preview, now=now)
+    cap = policy.budget.campaign if max_usd is None else min(policy.budget.campaign, micro_usd(max_usd))
+    account = ledger.open_account if alone else ledger.ensure_account
+    account(tx, "campaign", campaign_id, "", cap)
+    joined = active is not None and active.id == campaign_id
+    _record(tx, services, plan, campaign_id, actor, cap, joined=joined, preview=preview)
     return Activation(campaign_id, joined)
 
 
@@ -139,6 +155,7 @@ def _record(
         "skipped": len(plan.entries) - len(plan.targets),
         "usd_per_campaign": decimal_usd(cap),
         "estimate": dict(plan.estimate),
+        **({"source": plan.source} if plan.source else {}),
     }
     audit.append(
         tx, services.audit_key, services.clock, org=plan.org, actor=actor, action=action, subject=campaign_id, details=details

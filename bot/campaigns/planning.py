@@ -24,6 +24,7 @@ def make_plan(
     *,
     only: Sequence[str] = (),
     anew: bool = False,
+    source: str = "",
     seen: Callable[[Repository], None] = lambda _: None,
 ) -> Plan:
     """Discover, estimate, and store. Nothing is changed anywhere but in the database.
@@ -36,7 +37,7 @@ def make_plan(
     entries = discover(host, org, policy, revision=revision, only=only, earlier=earlier, seen=seen)
     with services.database.transaction() as tx:
         expected = estimate(tx, org, policy, sum(entry.skip_reason is None for entry in entries))
-        plan = Plan(campaigns.new_id("p"), org.org, policy.name, revision, tuple(entries), expected.to_json())
+        plan = Plan(campaigns.new_id("p"), org.org, policy.name, revision, tuple(entries), expected.to_json(), source)
         campaigns.save_revision(tx, revision, policy, templates, services.clock.now())
         campaigns.save_plan(tx, plan, services.clock.now())
     return plan

@@ -28,11 +28,14 @@ def worker(count: int) -> None:
 
 @click.command()
 def scheduler() -> None:
-    """Dispatch what is due, take back what was lost, follow pull requests, handle webhooks; until SIGTERM. Several may run."""
+    """Start what is due, dispatch it, take back what was lost, follow pull requests, handle webhooks; until SIGTERM.
+
+    Several may run.
+    """
     from bot.queue.connection import connect_briefly
     from bot.queue.jobs import JobQueue
     from bot.queue.server import redis_server, revive
-    from bot.scheduler import Scheduler, beside, stop_on_signals, telling, webhook_chores
+    from bot.scheduler import Scheduler, beside, starting, stop_on_signals, telling, webhook_chores
 
     settings = Settings.from_environment()
     stop = stop_on_signals()
@@ -40,6 +43,6 @@ def scheduler() -> None:
         orgs = list(load(settings).orgs.values())
         again = partial(revive, settings.home, settings.redis_url)
         deliverers = [partial(github_deliveries, settings, url) for url in github_instances(orgs)]
-        chores = [telling(services, orgs), *webhook_chores(services, deliverers)]
+        chores = [telling(services, orgs), *starting(services), *webhook_chores(services, deliverers)]
         with beside(stop, chores):
             Scheduler(services, JobQueue(connect_briefly(url)), orgs, again).forever(stop)

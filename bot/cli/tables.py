@@ -117,6 +117,32 @@ def quota_table(rows: Sequence[Row]) -> Table:
     return table
 
 
+def schedule_table(rows: Sequence[Row]) -> Table:
+    """The rows of `schedule --json`. Times are in each org's time zone."""
+    table = _table()
+    table.add_column("Policy and org", ratio=1, overflow="fold")
+    table.add_column("Starts by", overflow="fold", max_width=24)
+    table.add_column("Next", no_wrap=True)
+    table.add_column("Last", no_wrap=True)
+    table.add_column("What came of it", ratio=2, overflow="fold")
+    for row in rows:
+        last = row["last"] or {"slot": None, "state": "", "reason": "", "campaign": None}
+        causes = [row["schedule"], *(cause for cause in ("repository_created", "template_changed") if row[cause])]
+        came = " ".join(filter(None, (last["state"], last["campaign"]))) + (f": {last['reason']}" if last["reason"] else "")
+        table.add_row(
+            Text.assemble(_text(row["policy"]), (f"\n{visible(row['org'])}, {row['timezone']}", "dim")),
+            _text(", ".join(filter(None, causes))),
+            _minute(row["next_at"]),
+            _minute(last["slot"]),
+            _text(one_line(came, REASON_LIMIT)),
+        )
+    return table
+
+
+def _minute(instant: str | None) -> str:
+    return "" if instant is None else instant[:16].replace("T", " ")
+
+
 def plan_table(plan: Row) -> Group:
     """The object of `plan --json`: targets first, then skips with their reasons, and what it may cost."""
     table = _table()

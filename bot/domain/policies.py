@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.policy_types import Minutes, Name, Pattern, RelativePath, Strict, Text, Usd
+from bot.domain.schedules import cron
 from bot.domain.steps import AnyStep, Check, ClaudeStep, CommandStep, TemplateStep
 
 LABEL_PREFIX = "whimbrel:"
@@ -117,12 +118,25 @@ class OutputPolicy(Strict):
 
 
 class Triggers(Strict):
-    """What starts the policy besides the CLI, on one repository at a time."""
+    """What starts the policy besides the CLI: a label, a comment or a new repository on that repository alone, a schedule and a
+    changed template on the whole org."""
 
     label: Annotated[str, StringConstraints(max_length=50), AfterValidator(_trigger_label)] | None = None
     """This label, put on an issue or a pull request by somebody who may: `whimbrel:` and a name, such as the policy's."""
     comment: bool = False
     """Comments such as `/whimbrel run NAME`, by somebody who may, start it, and direct its pull requests."""
+    schedule: Annotated[str, AfterValidator(cron)] | None = None
+    """Cron's five fields, in the org's time zone: `0 3 * * 1` is 3:00 on each Monday. A campaign that is still active is
+    joined."""
+    schedule_grace_minutes: Annotated[int, Field(ge=1, le=10_080)] = 360
+    """How late a slot is still run, where no scheduler was at work. Later, it is noted as missed."""
+    schedule_jitter_minutes: Annotated[int, Field(ge=0, le=1440)] = 0
+    """Each slot is put off by up to so much, a different time for each policy, so that not all begin at once."""
+    repository_created: bool = False
+    """A new repository of the org, as the host tells of it, is planned by itself, once it has a commit."""
+    template_changed: bool = False
+    """A push to the repository that `policies_from` names starts the policy, where it changes the policy or a template that it
+    reaches."""
 
 
 class CampaignPolicy(Strict):

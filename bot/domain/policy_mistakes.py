@@ -16,9 +16,8 @@ LineOf = Callable[[Sequence[str | int]], int]
 
 NOT_OFFERED_YET = frozenset(
     {
-        *("rollout", "waves", "schedule", "windows", "control", "judge", "prepare", "detect", "fan_out"),
+        *("rollout", "waves", "windows", "control", "judge", "prepare", "detect", "fan_out"),
         *("commit", "fork", "retries", "notify", "cache", "artifacts", "review"),
-        *("repository_created", "template_changed"),
     }
 )
 """Keys of policies that this version would have to ignore. It refuses them, and says why."""

@@ -33,7 +33,10 @@ class PlanEntry:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Immutable once stored. `estimate` is an `Estimate` as JSON: amounts are decimal strings."""
+    """Immutable once stored. `estimate` is an `Estimate` as JSON: amounts are decimal strings.
+
+    `source` is the REPOSITORY@COMMIT that the policy was read from, empty where that is the operator's disk.
+    """
 
     id: str
     org: str
@@ -41,6 +44,7 @@ class Plan:
     revision: str
     entries: tuple[PlanEntry, ...]
     estimate: Mapping[str, str]
+    source: str = ""
 
     @property
     def targets(self) -> tuple[PlanEntry, ...]:
@@ -61,6 +65,7 @@ class Campaign:
     actor: str
     created_at: datetime
     finished_at: datetime | None
+    source: str = ""
 
 
 def new_id(prefix: str) -> str:
@@ -93,6 +98,7 @@ def save_plan(tx: Connection, plan: Plan, now: datetime) -> None:
             org=plan.org,
             policy=plan.policy,
             revision=plan.revision,
+            source=plan.source,
             estimate=json.dumps(dict(plan.estimate)),
             created_at=now,
         )
@@ -113,6 +119,7 @@ def start(
             policy=plan.policy,
             revision=plan.revision,
             plan_id=plan.id,
+            source=plan.source,
             preview=preview,
             publishes=policy.output is None,
             state=CampaignState.RUNNING,
@@ -240,6 +247,7 @@ def _campaign(row: Row[tuple[object, ...]]) -> Campaign:
         actor=row.actor,
         created_at=row.created_at,
         finished_at=row.finished_at,
+        source=row.source,
     )
 
 

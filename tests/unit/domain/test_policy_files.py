@@ -102,8 +102,8 @@ def test_an_empty_repository_policy_says_nothing() -> None:
     [
         ("descripton: x", "p.yaml:4: `descripton` is unknown: did you mean `description`?"),
         ("rollout: {waves: 3}", "p.yaml:4: `rollout` is not offered yet"),
-        ("on: {schedule: '0 3 * * 1'}", "p.yaml:4: `on.schedule` is not offered yet"),
-        ("on: {push: {}}", "p.yaml:4: `on.push` is unknown (known: label, comment)"),
+        ("on: {notify: '#team'}", "p.yaml:4: `on.notify` is not offered yet"),
+        ("on: {push: {}}", "p.yaml:4: `on.push` is unknown (known: label, comment, schedule,"),
         ("on: {label: bug}", "p.yaml:4: `on.label`: 'bug' could be anybody's label: begin it with `whimbrel:`"),
         ("on: {label: 'whimbrel:'}", "p.yaml:4: `on.label`: 'whimbrel:' could be anybody's label"),
         ("flavour: sweet", "p.yaml:4: `flavour` is unknown (known: name, description, on, select, paths,"),
