@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 from bot.domain.changesets import Changeset
 from bot.domain.money import MicroUsd
 from bot.domain.policies import Limits
-from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction, Thread
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestRef, PullRequestText, Reaction, Thread
 from bot.domain.repositories import Remote, Repository
 from bot.domain.steps import Step
 from bot.domain.usage import Usage
@@ -92,6 +92,33 @@ class Conversation(Protocol):
         """Show a verdict on a commit, in the place of an earlier one with the same name."""
 
     def close_pull_request(self, repository: Repository, number: int) -> None: ...
+
+
+@runtime_checkable
+class FollowsPullRequests(Protocol):
+    """A host that tells of many pull requests at once, by their numbers."""
+
+    def pull_requests_now(self, org: str, refs: Sequence[PullRequestRef]) -> Mapping[PullRequestRef, PullRequest]:
+        """Each as it is now, with its newest comments and reviews.
+
+        One that is not there (any more), or whose repository has another name now, is left out.
+        """
+
+
+@runtime_checkable
+class DecidesPullRequests(Protocol):
+    """A host where the bot may bring a pull request to its end. Nothing here is done twice by a repetition.
+
+    Raises HostError, in the host's own words, where it refuses.
+    """
+
+    def merge_pull_request(self, repository: Repository, number: int, *, head: str) -> None:
+        """In the way that the repository merges; refused where its branch is not at `head`, or its rules are not met."""
+
+    def mark_ready(self, repository: Repository, number: int) -> None:
+        """It is a draft no more."""
+
+    def reopen_pull_request(self, repository: Repository, number: int) -> None: ...
 
 
 @runtime_checkable

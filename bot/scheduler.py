@@ -28,7 +28,8 @@ from bot.tracking.pull_requests import refresh_all
 from bot.tracking.telling import tell_due
 
 SWEEP_EVERY_SECONDS = 5.0
-REFRESH_EVERY_SECONDS = 30.0
+FORGET_EVERY_SECONDS = 30.0
+FOLLOW_SECONDS = 30.0
 ROUND_SECONDS = 0.2
 INBOX_SECONDS = 0.5
 TELL_SECONDS = 2.0
@@ -82,6 +83,16 @@ def starting(services: Services) -> list[Chore]:
     return [Chore(partial(start_due, services), START_SECONDS)]
 
 
+def following(services: Services, orgs: Sequence[OrgPolicy]) -> list[Chore]:
+    """Look after open pull requests: those with news soon, all others at a bounded rate."""
+
+    def sweep() -> int:
+        refresh_all(services, orgs)
+        return 0  # however much it was: the next ones wait for the pause
+
+    return [Chore(sweep, FOLLOW_SECONDS)]
+
+
 @contextmanager
 def beside(stop: threading.Event, chores: Sequence[Chore]) -> Iterator[None]:
     """Have the chores done, each in a thread of its own, until the block is left; `stop` is set then."""
@@ -109,7 +120,7 @@ class Scheduler:
     revive: Callable[[], None]
     workers: int | None = None
     _swept: float = float("-inf")
-    _refreshed: float = float("-inf")
+    _forgotten: float = float("-inf")
 
     def round(self) -> None:
         """One round. Raises StoreError, HostError or redis.RedisError; the next round does what this one could not."""
@@ -120,9 +131,8 @@ class Scheduler:
             if reclaim_lost(self.services):
                 discard_leftovers(self.services)
             sweep(self.services, self.queue)
-        if now - self._refreshed >= REFRESH_EVERY_SECONDS:
-            self._refreshed = now
-            refresh_all(self.services, self.orgs)
+        if now - self._forgotten >= FORGET_EVERY_SECONDS:
+            self._forgotten = now
             forget_old(self.services)
         pump(self.services, self.queue, workers=self._workers())
 

@@ -19,7 +19,7 @@ from bot.queue.connection import connect_briefly
 from bot.queue.jobs import JobQueue
 from bot.queue.pool import WorkerPool
 from bot.queue.server import redis_server, revive
-from bot.scheduler import ROUND_SECONDS, Scheduler, beside, telling
+from bot.scheduler import ROUND_SECONDS, Scheduler, beside, following, telling
 from bot.services import Services
 from bot.store import campaigns, publications, records, reports, runs
 from bot.tracking.leases import reclaim
@@ -49,7 +49,7 @@ def machinery(settings: Settings, services: Services, orgs: list[OrgPolicy], wor
     again = partial(revive, settings.home, settings.redis_url)
     with redis_server(settings.home, settings.redis_url) as url:
         scheduler = Scheduler(services, JobQueue(connect_briefly(url)), orgs, again, workers=workers or None)
-        chores = [telling(services, orgs)]
+        chores = [telling(services, orgs), *following(services, orgs)]
         with WorkerPool(workers, log=settings.home / "workers.log") as pool, beside(threading.Event(), chores):
             try:
                 yield Machinery(scheduler, pool)

@@ -35,7 +35,7 @@ def scheduler() -> None:
     from bot.queue.connection import connect_briefly
     from bot.queue.jobs import JobQueue
     from bot.queue.server import redis_server, revive
-    from bot.scheduler import Scheduler, beside, starting, stop_on_signals, telling, webhook_chores
+    from bot.scheduler import Scheduler, beside, following, starting, stop_on_signals, telling, webhook_chores
 
     settings = Settings.from_environment()
     stop = stop_on_signals()
@@ -43,6 +43,11 @@ def scheduler() -> None:
         orgs = list(load(settings).orgs.values())
         again = partial(revive, settings.home, settings.redis_url)
         deliverers = [partial(github_deliveries, settings, url) for url in github_instances(orgs)]
-        chores = [telling(services, orgs), *starting(services), *webhook_chores(services, deliverers)]
+        chores = [
+            telling(services, orgs),
+            *following(services, orgs),
+            *starting(services),
+            *webhook_chores(services, deliverers),
+        ]
         with beside(stop, chores):
             Scheduler(services, JobQueue(connect_briefly(url)), orgs, again).forever(stop)

@@ -62,6 +62,14 @@ def split_head(head: str) -> tuple[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
+class PullRequestRef:
+    """Which pull request of an org: `repository` is the name below the org."""
+
+    repository: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class PullRequest:
     """A published pull request. `branch` is as `head_name` tells it; `head` is the commit that it points at, or pointed at
     when the pull request was closed.

@@ -10,10 +10,17 @@ from datetime import UTC, datetime
 from github import Auth
 
 from bot.domain.changesets import Changeset
-from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction, Thread
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestRef, PullRequestText, Reaction, Thread
 from bot.domain.repositories import Remote, Repository
 from bot.errors import NotFound
-from bot.hosts import github_commits, github_conversation, github_forks, github_pull_requests, github_reading
+from bot.hosts import (
+    github_commits,
+    github_conversation,
+    github_following,
+    github_forks,
+    github_pull_requests,
+    github_reading,
+)
 from bot.hosts.github_app import (
     CHECK,
     DISCUSS,
@@ -100,6 +107,19 @@ class GitHubHost:
 
     def close_pull_request(self, repository: Repository, number: int) -> None:
         github_pull_requests.close(self._changing(repository), repository, number)
+
+    def pull_requests_now(self, org: str, refs: Sequence[PullRequestRef]) -> Mapping[PullRequestRef, PullRequest]:
+        """In requests for fifty of them."""
+        return github_following.now(self._looking(), org, refs)
+
+    def merge_pull_request(self, repository: Repository, number: int, *, head: str) -> None:
+        github_following.merge(self._changing(repository, MERGE), repository, number, head=head)
+
+    def mark_ready(self, repository: Repository, number: int) -> None:
+        github_following.mark_ready(self._changing(repository), repository, number)
+
+    def reopen_pull_request(self, repository: Repository, number: int) -> None:
+        github_following.reopen(self._changing(repository), repository, number)
 
     def comment(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
         client = self._changing(repository)

@@ -23,7 +23,7 @@ Permissions = Mapping[str, str]
 
 LOOK: Permissions = {
     "metadata": "read", "contents": "read", "pull_requests": "read", "issues": "read", "members": "read",
-    "organization_custom_properties": "read",
+    "checks": "read", "statuses": "read", "organization_custom_properties": "read",
 }  # fmt: skip
 """What discovery and tracking need, of all repositories of the installation."""
 FETCH: Permissions = {"contents": "read"}

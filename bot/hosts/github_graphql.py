@@ -6,7 +6,16 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bot.domain.pull_requests import Comment, PullRequest, PullRequestState, PullRequestText, Review, head_name
+from bot.domain.pull_requests import (
+    ChecksState,
+    Comment,
+    PullRequest,
+    PullRequestState,
+    PullRequestText,
+    Review,
+    ReviewState,
+    head_name,
+)
 from bot.domain.repositories import Repository
 from bot.hosts.github_transport import Client
 
@@ -42,9 +51,16 @@ CHOSEN = f"""query Chosen($ids: [ID!]!) {{
 }}
 {_FACTS}"""
 
-_PULL_REQUEST = """
+
+def _pull_request(said: int) -> str:
+    """A fragment, with the newest comments and reviews: so many of each."""
+    return """
 fragment pull on PullRequest {
   id number state isDraft isCrossRepository headRepositoryOwner { login } title body url headRefName headRefOid baseRefName
+  updatedAt mergeable reviewDecision
+  statusCheckRollup { state }
+  commits(last: 10) { nodes { commit { oid parents(first: 2) { totalCount } } } }
+  latestOpinionatedReviews(last: 30, writersOnly: true) { nodes { state } }
   author { __typename login }
   mergedBy { __typename login }
   autoMergeRequest { enabledAt }
@@ -53,10 +69,12 @@ fragment pull on PullRequest {
     nodes { requestedReviewer { __typename ... on User { login } ... on Bot { login } ... on Team { combinedSlug } } }
   }
   timelineItems(last: 1, itemTypes: [CLOSED_EVENT]) { nodes { ... on ClosedEvent { actor { __typename login } } } }
-  comments(last: 100) { nodes { author { __typename login } body createdAt } }
-  reviews(last: 100) { nodes { author { __typename login } state body submittedAt } }
+  comments(last: SAID) { nodes { author { __typename login } body createdAt } }
+  reviews(last: SAID) { nodes { author { __typename login } state body submittedAt } }
 }
-"""
+""".replace("SAID", str(said))
+
+
 PULL_REQUESTS = f"""query PullRequests($owner: String!, $name: String!, $branch: String!, $after: String) {{
   repository(owner: $owner, name: $name) {{
     nameWithOwner
@@ -66,7 +84,7 @@ PULL_REQUESTS = f"""query PullRequests($owner: String!, $name: String!, $branch:
     }}
   }}
 }}
-{_PULL_REQUEST}"""
+{_pull_request(100)}"""
 PULL_REQUEST = f"""query PullRequest($owner: String!, $name: String!, $number: Int!) {{
   repository(owner: $owner, name: $name) {{
     nameWithOwner
@@ -74,8 +92,14 @@ PULL_REQUEST = f"""query PullRequest($owner: String!, $name: String!, $number: I
     pullRequest(number: $number) {{ ...pull }}
   }}
 }}
-{_PULL_REQUEST}"""
+{_pull_request(100)}"""
 
+MERGE = """mutation Merge($input: MergePullRequestInput!) {
+  mergePullRequest(input: $input) { pullRequest { state } }
+}"""
+REOPEN = """mutation Reopen($input: ReopenPullRequestInput!) {
+  reopenPullRequest(input: $input) { pullRequest { state } }
+}"""
 COMMIT = """mutation Commit($input: CreateCommitOnBranchInput!) {
   createCommitOnBranch(input: $input) { commit { oid } }
 }"""
@@ -90,7 +114,16 @@ TO_READY = """mutation ToReady($input: MarkPullRequestReadyForReviewInput!) {
 }"""
 
 _STATES = {"OPEN": PullRequestState.OPEN, "MERGED": PullRequestState.MERGED, "CLOSED": PullRequestState.CLOSED}
-_VERDICTS = {"APPROVED": "approved", "CHANGES_REQUESTED": "changes_requested"}
+_VERDICTS = {"APPROVED": "approved", "CHANGES_REQUESTED": "changes_requested", "DISMISSED": "dismissed"}
+_REVIEWS = {"APPROVED": ReviewState.APPROVED, "CHANGES_REQUESTED": ReviewState.CHANGES_REQUESTED}
+_CONFLICTS = {"CONFLICTING": True, "MERGEABLE": False}
+_CHECKS = {
+    "SUCCESS": ChecksState.PASSED,
+    "FAILURE": ChecksState.FAILED,
+    "ERROR": ChecksState.FAILED,
+    "PENDING": ChecksState.PENDING,
+    "EXPECTED": ChecksState.PENDING,
+}
 _REGULAR = 0o170000, 0o100000
 
 
@@ -129,7 +162,7 @@ def repository_value(org: str, node: Node) -> Repository:
 
 
 def pull_request_value(node: Node) -> PullRequest:
-    state = _STATES[node["state"]]
+    state, commits = _STATES[node["state"]], [each["commit"] for each in _nodes(node["commits"])]
     return PullRequest(
         number=node["number"],
         state=state,
@@ -151,12 +184,29 @@ def pull_request_value(node: Node) -> PullRequest:
             Review(login(each["author"]), _VERDICTS.get(each["state"], "commented"), each["body"], each["submittedAt"] or "")
             for each in _nodes(node["reviews"])
         ),
+        author=login(node["author"]),
+        checks=_CHECKS.get((node["statusCheckRollup"] or {}).get("state", ""), ChecksState.NONE),
+        review=_review(node),
+        conflicts=_CONFLICTS.get(node["mergeable"]) if state is PullRequestState.OPEN else None,
+        commits=tuple(str(each["oid"]) for each in commits if each["parents"]["totalCount"] < 2),
+        updated_at=node["updatedAt"],
     )
 
 
 def _fork_owner(node: Node) -> str:
     """Empty for a branch of the repository itself; `ghost` where the account is deleted."""
     return login(node["headRepositoryOwner"]) if node["isCrossRepository"] else ""
+
+
+def _review(node: Node) -> ReviewState:
+    """GitHub decides where the base's rules ask for reviews; elsewhere the last verdicts of those count who may write."""
+    if decided := _REVIEWS.get(node["reviewDecision"] or ""):
+        return decided
+    verdicts = {_REVIEWS.get(each["state"]) for each in _nodes(node["latestOpinionatedReviews"])}
+    if ReviewState.CHANGES_REQUESTED in verdicts:
+        return ReviewState.CHANGES_REQUESTED
+    enough = node["reviewDecision"] is None and ReviewState.APPROVED in verdicts
+    return ReviewState.APPROVED if enough else ReviewState.NONE
 
 
 def login(actor: Node | None) -> str:
@@ -178,6 +228,17 @@ def files_document(repositories: int, paths: int) -> str:
 }}
 fragment tree on Repository {{ nameWithOwner defaultBranchRef {{ target {{ ... on Commit {{ {entries} }} }} }} }}
 fragment entry on TreeEntry {{ mode object {{ ... on Blob {{ oid text isTruncated }} }} }}"""
+
+
+def following_document(pull_requests: int) -> str:
+    """Reads so many pull requests at once; variables are owner, n0..., i0...; answers are r0..., each with its repository."""
+    names = "".join(f", $n{index}: String!, $i{index}: Int!" for index in range(pull_requests))
+    asked = "\n".join(
+        f"  r{index}: repository(owner: $owner, name: $n{index}) {{\n"
+        f"    nameWithOwner\n    pullRequest(number: $i{index}) {{ ...pull }}\n  }}"
+        for index in range(pull_requests)
+    )
+    return f"query Following($owner: String!{names}) {{\n{asked}\n}}{_pull_request(20)}"
 
 
 def blobs(tree: Node, paths: int) -> Iterator[tuple[int, str, bytes | None]]:

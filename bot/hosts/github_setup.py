@@ -33,6 +33,7 @@ PERMISSIONS: Mapping[str, Permission] = {
     "pull_requests": Permission("write", "to open pull requests, and to follow, label and answer them"),
     "issues": Permission("write", "to make labels, and to answer the comments and labels that start the bot"),
     "checks": Permission("write", "to show the verdict and the cost on the commit"),
+    "statuses": Permission("read", "to see what CI says of a pull request, where it says so by commit statuses"),
     "workflows": Permission("write", "to change files in .github/workflows, where a policy does so"),
     "members": Permission("read", "to hold whoever starts the bot against `may_trigger`"),
     "organization_custom_properties": Permission("read", "to select repositories by them"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from bot.domain.pull_requests import (
     Comment,
     CommentRef,
     PullRequest,
+    PullRequestRef,
     PullRequestState,
     PullRequestText,
     Reaction,
@@ -90,6 +91,13 @@ class LocalHost:
 
     def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
         return [found for found in self._pull_requests(repository) if found.branch == branch]
+
+    def pull_requests_now(self, org: str, refs: Sequence[PullRequestRef]) -> Mapping[PullRequestRef, PullRequest]:
+        found = {}
+        for ref in refs:
+            with suppress(NotFound):
+                found[ref] = self.pull_request(Repository(org, ref.repository, "", None), ref.number)
+        return found
 
     def list_pull_requests(self, org: str) -> Sequence[tuple[str, PullRequest]]:
         """Every pull request of the org with its repository's name, by repository, then by number."""
@@ -170,6 +178,23 @@ class LocalHost:
         with self._changing(repository, number) as record:
             if record.is_open:
                 self._close(repository, record, by=AUTHOR)
+
+    def merge_pull_request(self, repository: Repository, number: int, *, head: str) -> None:
+        found = self.pull_request(repository, number)
+        if found.state is PullRequestState.MERGED:
+            return
+        if found.head != head:
+            raise HostError(f"#{number} is at {found.head[:12]} by now", mend="look at it again")
+        self.merge(repository, number, by=AUTHOR)
+
+    def mark_ready(self, repository: Repository, number: int) -> None:
+        with self._changing(repository, number) as record:
+            _require_open(record)
+            record.draft = False
+
+    def reopen_pull_request(self, repository: Repository, number: int) -> None:
+        if self.pull_request(repository, number).state is not PullRequestState.OPEN:
+            self.reopen(repository, number)
 
     def checks(self, repository: Repository, commit: str) -> Mapping[str, CheckReport]:
         """What was reported of a commit, by the name of the check."""

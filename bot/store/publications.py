@@ -5,6 +5,7 @@ The row is written as an intent, in a transaction that holds the ceilings, befor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -123,8 +124,14 @@ def unsettled(tx: Connection, org: str) -> list[Publication]:
     return [_publication(row) for row in tx.execute(select(publications).where(publications.c.org == org, _unsettled()))]
 
 
-def orgs_with_unsettled(tx: Connection) -> list[str]:
-    return sorted(tx.execute(select(publications.c.org).where(_unsettled()).distinct()).scalars())
+def due(tx: Connection, org: str, before: datetime, limit: int) -> list[Publication]:
+    """Of what the host must be asked about: those with news, and then those that were last looked at longest ago.
+
+    None that was looked at after `before`.
+    """
+    waits = or_(publications.c.looked_at.is_(None), publications.c.looked_at <= before)
+    found = select(publications).where(publications.c.org == org, _unsettled(), waits)
+    return [_publication(row) for row in tx.execute(found.order_by(publications.c.looked_at.nulls_first()).limit(limit))]
 
 
 def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, now: datetime) -> Publication:
@@ -220,6 +227,11 @@ _NOT_SETTLED: dict[str, Any] = {"closed_by": "", "closed_reason": "", "settled_a
 def record_facts(tx: Connection, publication: Publication, facts: Facts, now: datetime) -> None:
     """What the host tells now; it counts as looked at."""
     _change(tx, publication, **asdict(facts), looked_at=now)
+
+
+def looked_at(tx: Connection, some: Sequence[Publication], now: datetime) -> None:
+    """The host tells nothing new of them."""
+    tx.execute(update(publications).where(publications.c.id.in_([each.id for each in some])).values(looked_at=now))
 
 
 def record_words(tx: Connection, publication: Publication, words: str) -> None:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 
 from sqlalchemy import Connection
 
 from bot.domain.org_policies import OrgPolicy
-from bot.domain.pull_requests import PullRequest, PullRequestState
+from bot.domain.pull_requests import PullRequest, PullRequestRef, PullRequestState
 from bot.domain.redaction import one_line, redact
 from bot.domain.repositories import Repository
 from bot.domain.selection import is_among
-from bot.errors import NotFound
-from bot.ports import Host
+from bot.errors import HostError, HostUnavailable, NotFound
+from bot.ports import FollowsPullRequests, Host
 from bot.services import Services
 from bot.store import audit, publications, runs
 from bot.store.publications import Facts, Publication
 
 WORDS_LIMIT = 500
+AT_ONCE = 50
+SWEEP = 200
+"""So many of an org are looked at in one sweep, at most: a few requests."""
+LOOK_AGAIN = timedelta(minutes=2)
+"""Where webhooks tell what happens, one is looked at no more often."""
+
+log = logging.getLogger(__name__)
 
 
 def refresh_publications(services: Services, host: Host, org: str, policy: str | None = None, only: Sequence[str] = ()) -> int:
@@ -28,37 +37,100 @@ def refresh_publications(services: Services, host: Host, org: str, policy: str |
     with services.database.reading() as tx:
         known = publications.unsettled(tx, org)
     mine = (each for each in known if policy is None or each.change.policy == policy)
-    waiting = [each for each in mine if is_among(each.change.repository, only)]
-    return sum(refresh(services, host, publication) for publication in waiting)
+    return refresh_many(services, host, [each for each in mine if is_among(each.change.repository, only)])
 
 
 def refresh_all(services: Services, orgs: Sequence[OrgPolicy]) -> int:
-    """The periodic sweep over all orgs that have open pull requests."""
-    with services.database.reading() as tx:
-        waiting = set(publications.orgs_with_unsettled(tx))
-    return sum(refresh_publications(services, services.host(org), org.org) for org in orgs if org.org in waiting)
+    """The periodic sweep: of each org, some of those that were not looked at for longest, where there is news first.
+
+    An org whose host is away keeps no other one waiting.
+    """
+    changed = 0
+    for org in orgs:
+        before = services.clock.now() - (LOOK_AGAIN if org.host_kind != "local" else timedelta())
+        with services.database.reading() as tx:
+            waiting = publications.due(tx, org.org, before, SWEEP)
+        try:
+            changed += refresh_many(services, services.host(org), waiting) if waiting else 0
+        except HostError as error:
+            log.warning("the pull requests of %s will be looked at again: %s", org.org, error.explanation)
+    return changed
+
+
+def refresh_many(services: Services, host: Host, waiting: Sequence[Publication]) -> int:
+    """Ask the host about these, all of one org: many at once where it can. Return how many have changed.
+
+    Raises HostUnavailable; what is wrong with one of them is logged, and it is looked at again after the others.
+    """
+    opened = [each for each in waiting if each.state != "intent"] if isinstance(host, FollowsPullRequests) else []
+    one_by_one, changed = [each for each in waiting if each not in opened], 0
+    for start in range(0, len(opened), AT_ONCE):
+        page = opened[start : start + AT_ONCE]
+        known, lacking = _read_page(host, page)
+        changed += note_many(services, known)
+        one_by_one += lacking
+    return changed + sum(_try_refresh(services, host, publication) for publication in one_by_one)
 
 
 def refresh(services: Services, host: Host, publication: Publication, actor: str = "unknown") -> bool:
     """Ask the host about one; has it changed? `actor` is who did so, where the host does not say."""
+    if publication.state != "intent":
+        known, _ = _read_page(host, [publication])
+        if known:
+            return note(services, *known[0], actor)
     change = publication.change
-    repository = Repository(change.org, change.repository, change.base, None)
     try:
-        found = host.pull_requests(repository, publication.branch)
+        found = host.pull_requests(Repository(change.org, change.repository, change.base, None), publication.branch)
     except NotFound:
         found = ()
     if publication.state == "intent":
         return _resolve(services, publication, found)
-    known = next((each for each in found if each.number == publication.number), None)
-    if known is None:
+    this = next((each for each in found if each.number == publication.number), None)
+    if this is None:
         return settle(services, publication, PullRequestState.CLOSED, actor, "the repository is gone")
-    return note(services, publication, known, actor)
+    return note(services, publication, this, actor)
+
+
+def _read_page(host: Host, page: Sequence[Publication]) -> tuple[list[tuple[Publication, PullRequest]], list[Publication]]:
+    """What the host tells of these at once, and those of which it tells nothing so."""
+    if not isinstance(host, FollowsPullRequests):
+        return [], list(page)
+    refs = {_ref(each): each for each in page}
+    found = host.pull_requests_now(page[0].change.org, list(refs))
+    return [(refs[ref], this) for ref, this in found.items()], [each for ref, each in refs.items() if ref not in found]
+
+
+def _ref(publication: Publication) -> PullRequestRef:
+    return PullRequestRef(publication.change.repository, publication.number or 0)
+
+
+def _try_refresh(services: Services, host: Host, publication: Publication) -> bool:
+    try:
+        return refresh(services, host, publication)
+    except HostUnavailable:
+        raise
+    except HostError as error:
+        change = publication.change
+        log.warning("%s/%s#%s: %s", change.org, change.repository, publication.number, error.explanation)
+        with services.database.transaction(durable=False) as tx:
+            publications.looked_at(tx, [publication], services.clock.now())
+        return False
+
+
+def note_many(services: Services, known: Sequence[tuple[Publication, PullRequest]]) -> int:
+    """As `note` for each; those of which nothing is new are written at once."""
+    with services.database.reading() as tx:
+        same = [this for this, found in known if found.state == this.state and facts_of(tx, this, found) == this.facts]
+    with services.database.transaction(durable=False) as tx:
+        publications.looked_at(tx, same, services.clock.now())
+    same_ids = {each.id for each in same}
+    return sum(note(services, this, found) for this, found in known if this.id not in same_ids)
 
 
 def note(services: Services, publication: Publication, found: PullRequest, actor: str = "unknown") -> bool:
     """Record what the host tells of a pull request; was it settled, or reopened? `actor` as for `refresh`."""
     with services.database.transaction(durable=False) as tx:
-        facts = _facts(tx, publication, found)
+        facts = facts_of(tx, publication, found)
         for kind, who, words in happened(publication.facts, facts, found):
             publications.add_event(tx, publication.id, services.clock.now(), kind, who, words)
         publications.record_facts(tx, publication, facts, services.clock.now())
@@ -104,7 +176,7 @@ def happened(before: Facts, now: Facts, found: PullRequest) -> Iterator[tuple[st
         yield "draft", "", "is a draft again" if now.draft else "is ready for review"
 
 
-def _facts(tx: Connection, publication: Publication, found: PullRequest) -> Facts:
+def facts_of(tx: Connection, publication: Publication, found: PullRequest) -> Facts:
     """An adopted one is all people's work: none of its commits is an edit."""
     edited = 0 if publication.adopted else len(runs.strangers(tx, found.commits))
     if found.state is not PullRequestState.OPEN:

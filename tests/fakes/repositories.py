@@ -62,6 +62,15 @@ def commit(
     return str(made)
 
 
+def merge(repository: pygit2.Repository, *, into: str, branch: str) -> str:
+    """Merge `branch` into another one, with a commit of its own. Returns its id."""
+    ours, theirs = repository.references[f"refs/heads/{into}"].target, repository.references[f"refs/heads/{branch}"].target
+    signature = pygit2.Signature(*ALICE, 1_700_000_000, 0)
+    tree = repository.merge_commits(ours, theirs).write_tree(repository)
+    message = f"Merge branch '{branch}' into {into}\n"
+    return str(repository.create_commit(f"refs/heads/{into}", signature, signature, message, tree, [ours, theirs]))
+
+
 def raw_tree(repository: pygit2.Repository, *entries: tuple[str, bytes, pygit2.Oid]) -> pygit2.Oid:
     """A tree of exactly these (mode, name, id): what no honest git would write."""
     content = b"".join(mode.encode() + b" " + name + b"\0" + object_id.raw for mode, name, object_id in entries)

@@ -14,7 +14,7 @@ from bot.errors import HostUnavailable
 from bot.queue.connection import connect_briefly
 from bot.queue.jobs import JobQueue, job_id
 from bot.queue.server import redis_server
-from bot.scheduler import Scheduler
+from bot.scheduler import Scheduler, following
 from bot.store.runs import Dispatch
 from tests.fakes.blade import WatchedHost
 from tests.fakes.world import World
@@ -58,8 +58,7 @@ def test_redis_is_revived_when_it_does_not_answer(world: World, caplog: pytest.L
     assert "the next one will try again" in caplog.text
 
 
-def test_a_host_that_is_away_keeps_nobody_from_working(world: World, queue: JobQueue) -> None:
-    """The round ends there; the next one goes on without asking the host again for a while."""
+def test_a_host_that_is_away_keeps_nobody_from_working(world: World, queue: JobQueue, caplog: pytest.LogCaptureFixture) -> None:
     world.repository("tool")
     world.start()
     world.work()
@@ -71,10 +70,11 @@ def test_a_host_that_is_away_keeps_nobody_from_working(world: World, queue: JobQ
 
     world.host = WatchedHost(world.local, away)
     revived: list[str] = []
-    machine = scheduler(world, queue, revived)
-    machine.try_round()
-    assert queue.depth() == 0
-    machine.try_round()
+    with caplog.at_level(logging.WARNING):
+        [sweep] = following(world.services, [world.org])
+        assert sweep.do() == 0
+    assert "the pull requests of acme will be looked at again: 503" in caplog.text
+    scheduler(world, queue, revived).try_round()
     assert queue.depth() == 2
     assert revived == []
 

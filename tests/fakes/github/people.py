@@ -148,6 +148,18 @@ class Person:
         with self.state.lock:
             repositories_.edit(self.state, self.state.repository(repository), by=self.account, **fields)
 
+    def report_status(self, repository: str, sha: str, verdict: str, context: str = "ci") -> None:
+        """What a CI of the old kind does; `verdict` is success, failure, error or pending."""
+        with self.state.lock:
+            checks.add_status(
+                self.state, self.state.repository(repository), sha, self.account, verdict=verdict, context=context
+            )
+
+    def update_branch(self, repository: str, number: int) -> None:
+        """The button "Update branch"."""
+        with self.state.lock:
+            pulls.take_base(self.state, self._pull(repository, number), self.account)
+
     def rerequest_checks(self, repository: str, check_run: int) -> None:
         with self.state.lock:
             found = self.state.repository(repository)

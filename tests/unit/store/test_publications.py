@@ -118,7 +118,6 @@ def test_what_is_unsettled(queue: Queue) -> None:
         runs.end(tx, run, Outcome.FAILED, "died", now=queue.clock.now())
     with database.reading() as tx:
         assert {found.id for found in publications.unsettled(tx, "acme")} == {opened.id, intent.id}
-        assert publications.orgs_with_unsettled(tx) == ["acme"]
         assert publications.of_policy(tx, "acme", "another") == []
         assert {found.revision for found in publications.of_policy(tx, "acme", "notes")} == {REVISION, ""}
 

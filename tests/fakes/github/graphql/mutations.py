@@ -100,3 +100,22 @@ def close(_: Any, context: Context, input: JSON) -> JSON:
     pull = _pull(context, input)
     pulls.close(context.state, pull, context.actor.name)
     return _done(context, pull, input)
+
+
+@field("Mutation", "reopenPullRequest")
+def reopen(_: Any, context: Context, input: JSON) -> JSON:
+    pull = _pull(context, input)
+    pulls.reopen(context.state, pull, context.actor.name)
+    return _done(context, pull, input)
+
+
+@field("Mutation", "mergePullRequest")
+def merge(_: Any, context: Context, input: JSON) -> JSON:
+    pull = _pull(context, input)
+    access.require(context.actor, pull.repository, ("contents",), "write")
+    try:
+        method = input.get("mergeMethod", "MERGE").lower()
+        pulls.merge(context.state, pull, context.actor.name, method=method, sha=input.get("expectedHeadOid"))
+    except Refused as refused:
+        raise Refused(422, refused.message) from None
+    return _done(context, pull, input)

@@ -17,6 +17,7 @@ reads(
     baseRefName="base_ref", baseRefOid="base_sha", isDraft="draft", mergedBy="merged_by",
     baseRepository="repository", headRepository="head_repository",
 )  # fmt: skip
+OPINIONS = ("APPROVED", "CHANGES_REQUESTED", "DISMISSED")
 reads("IssueComment", id="node_id", databaseId="id", author="user")
 reads("PullRequestReview", id="node_id", databaseId="id", author="user")
 reads("Issue", id="node_id", databaseId="id", author="user")
@@ -149,6 +150,49 @@ def timeline_items(source: Pull, _: Context, *, itemTypes: list[str] | None = No
 @field("IssueComment", "createdAt")
 def created_at(source: Issue | Comment, _: Context) -> str | None:
     return when(source.created_at)
+
+
+@field("PullRequest", "commits")
+def commits(source: Pull, _: Context, **page: Any) -> JSON:
+    found = gitstore.between(source.repository, source.base_sha, source.head_sha)
+    return connection([{"commit": each} for each in found], **page)
+
+
+@field("PullRequest", "statusCheckRollup")
+def status_check_rollup(source: Pull, context: Context) -> JSON | None:
+    for permission in ("checks", "statuses"):
+        access.require(context.actor, source.repository, (permission,), "read")
+    runs = [run for run in source.repository.check_runs.values() if run.head_sha == source.head_sha]
+    newest = {each.context: each.state for each in source.repository.statuses if each.sha == source.head_sha}
+    said = {run.conclusion or "pending" for run in runs} | set(newest.values())
+    if not said:
+        return None
+    if said - {"success", "neutral", "skipped", "pending"}:
+        return {"state": "FAILURE"}
+    return {"state": "PENDING" if "pending" in said else "SUCCESS"}
+
+
+@field("PullRequest", "latestOpinionatedReviews")
+def opinionated(source: Pull, _: Context, *, writersOnly: bool = False, **page: Any) -> JSON:
+    wanted = [each for each in source.reviews if each.state in OPINIONS]
+    newest = {each.user.login: each for each in wanted if not writersOnly or _writes(source, each)}
+    return connection(list(newest.values()), **page)
+
+
+def _writes(source: Pull, review: Review) -> bool:
+    return access.role(source.repository, review.user) in ("write", "maintain", "admin")
+
+
+@field("PullRequest", "reviewDecision")
+def review_decision(source: Pull, context: Context) -> str | None:
+    """Null where no rule of the base asks for reviews."""
+    needed = max((rule.reviews for rule in source.repository.protections if rule.fits(source.base_ref)), default=0)
+    if not needed:
+        return None
+    verdicts = [each.state for each in opinionated(source, context, writersOnly=True, last=100)["nodes"]]
+    if "CHANGES_REQUESTED" in verdicts:
+        return "CHANGES_REQUESTED"
+    return "APPROVED" if verdicts.count("APPROVED") >= needed else "REVIEW_REQUIRED"
 
 
 @field("PullRequest", "updatedAt")

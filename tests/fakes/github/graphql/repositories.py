@@ -270,6 +270,11 @@ def _entry(found: pygit2.Object, path: str) -> JSON:
     }
 
 
+@field("Commit", "parents")
+def parents(source: pygit2.Commit, _: Context, **page: Any) -> JSON:
+    return connection(source.parents, **page)
+
+
 @field("Commit", "file")
 def file(source: pygit2.Commit, _: Context, path: str) -> JSON | None:
     try:
