@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from bot.hosts import (
     github_pull_requests,
     github_reading,
 )
+from bot.hosts.git_remotes import http_remote
 from bot.hosts.github_app import (
     CHECK,
     DISCUSS,
@@ -83,15 +83,8 @@ class GitHubHost:
         return github_reading.list_paths(self._looking(), repository)
 
     def remote(self, repository: Repository, *, pushing: Sequence[str] = ()) -> Remote:
-        """The token is in a header that git sends to this instance only; it follows no redirect to another."""
         token = self._access.repository_token(repository, self._to_push(repository, pushing) if pushing else FETCH)
-        web = self._transport.endpoints.web
-        basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        settings = {f"http.{web}/.extraHeader": f"Authorization: Basic {basic}", "http.followRedirects": "false"}
-        environment = {"GIT_CONFIG_COUNT": str(len(settings))}
-        for index, (key, value) in enumerate(settings.items()):
-            environment |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
-        return Remote(f"{web}/{repository.full_name}.git", environment)
+        return http_remote(self._transport.endpoints.web, repository.full_name, user="x-access-token", token=token)
 
     def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
         return github_pull_requests.of_branch(self._looking(), repository, branch)

@@ -16,6 +16,7 @@ from bot.domain.pull_requests import CheckReport, CommentRef, Reaction
 from bot.domain.repositories import Repository
 from bot.errors import NotFound
 from bot.hosts.github_transport import Client, rest_path
+from bot.hosts.opening import marked
 
 _PERMISSIONS = frozenset({"none", "read", "write", "admin"})
 _SUMMARY_CHARACTERS, _DESCRIPTION_CHARACTERS = 65_535, 140
@@ -25,7 +26,7 @@ def comment(client: Client, repository: Repository, number: int, body: str, *, m
     """Add a comment, unless one of ours holds the marker."""
     issue = _issue(client, repository, number)
     if not any(_ours(issue, marker, own_login)):
-        issue.create_comment(_marked(body, marker))
+        issue.create_comment(marked(body, marker))
 
 
 def tell(client: Client, repository: Repository, number: int, body: str, *, marker: str, own_login: str) -> None:
@@ -33,9 +34,9 @@ def tell(client: Client, repository: Repository, number: int, body: str, *, mark
     issue = _issue(client, repository, number)
     there = next(_ours(issue, marker, own_login), None)
     if there is None:
-        issue.create_comment(_marked(body, marker))
-    elif there.body != _marked(body, marker):
-        there.edit(_marked(body, marker))
+        issue.create_comment(marked(body, marker))
+    elif there.body != marked(body, marker):
+        there.edit(marked(body, marker))
 
 
 def react(client: Client, repository: Repository, ref: CommentRef, reaction: Reaction) -> None:
@@ -104,10 +105,6 @@ def permission_on(client: Client, repository: Repository, user: str) -> str:
 def _ours(issue: Issue, marker: str, own_login: str) -> Iterator[IssueComment]:
     """A marker in somebody else's comment, quoted or forged, is not ours."""
     return (each for each in issue.get_comments() if marker in each.body and each.user.login == own_login)
-
-
-def _marked(body: str, marker: str) -> str:
-    return body if marker in body else f"{body}\n\n{marker}"
 
 
 def _check_run(client: Client, repository: Repository, commit: str, name: str, app_id: int) -> CheckRun | None:

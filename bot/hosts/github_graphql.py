@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,6 +16,7 @@ from bot.domain.pull_requests import (
     head_name,
 )
 from bot.domain.repositories import Repository
+from bot.hosts.blobs import exact
 from bot.hosts.github_transport import Client
 
 Node = Mapping[str, Any]
@@ -249,16 +249,7 @@ def blobs(tree: Node, paths: int) -> Iterator[tuple[int, str, bytes | None]]:
         entry = entries.get(f"f{index}")
         if entry is not None and entry["mode"] & mask == regular:
             blob = entry["object"]
-            yield index, blob["oid"], _exact(blob)
-
-
-def _exact(blob: Node) -> bytes | None:
-    """GraphQL gives text: what is truncated, binary or written in another encoding has another hash."""
-    if blob["text"] is None or blob["isTruncated"]:
-        return None
-    content: bytes = blob["text"].encode()
-    named = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-    return content if named == blob["oid"] else None
+            yield index, blob["oid"], None if blob["isTruncated"] else exact(blob["text"], blob["oid"])
 
 
 def _unusable(node: Node) -> str:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import itertools
 from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any
 from urllib.parse import quote
 
 from github.Repository import Repository as SdkRepository
 
 from bot.domain.repositories import Repository
-from bot.errors import HostLimited, HostUnavailable
+from bot.hosts.batches import in_parts, slices
+from bot.hosts.blobs import is_plain
 from bot.hosts.github_errors import Refused
 from bot.hosts.github_graphql import CHOSEN, REPOSITORIES, REPOSITORY, Node, blobs, files_document, pages, repository_value
 from bot.hosts.github_transport import Client, rest_path
@@ -19,8 +21,6 @@ from bot.hosts.github_transport import Client, rest_path
 _PAGE = 100
 _AT_ONCE, _PATHS_AT_ONCE = 25, 50
 _EMPTY = 409
-
-T = TypeVar("T")
 
 
 def all_repositories(client: Client, org: str) -> Iterator[Repository]:
@@ -33,7 +33,7 @@ def all_repositories(client: Client, org: str) -> Iterator[Repository]:
 def chosen_repositories(client: Client, org: str) -> Iterator[Repository]:
     """Those that the installation has: GraphQL would list the org's public ones too."""
     found = sorted(_installed(client), key=lambda each: str(each["name"]).lower())
-    for some in _slices(found, _PAGE):
+    for some in slices(found, _PAGE):
         nodes = client.graphql(CHOSEN, {"ids": [each["node_id"] for each in some]}, missing_is_null=True)["nodes"]
         yield from (repository_value(org, node) for node in nodes if node)
 
@@ -62,11 +62,11 @@ def read_many(client: Client, repositories: Sequence[Repository], paths: Sequenc
     """
     for repository in repositories:
         rest_path(repository)
-    asked = [path for path in dict.fromkeys(paths) if _is_plain(path)]
+    asked = [path for path in dict.fromkeys(paths) if is_plain(path)]
     found: dict[str, dict[str, bytes]] = {}
-    for some in _slices(repositories, _AT_ONCE):
-        for wanted in _slices(asked, _PATHS_AT_ONCE) if asked else [[]]:
-            for name, contents in _read(client, some, wanted):
+    for some in slices(repositories, _AT_ONCE):
+        for wanted in slices(asked, _PATHS_AT_ONCE) if asked else [[]]:
+            for name, contents in in_parts(some, partial(_read, client, paths=wanted)):
                 found.setdefault(name, {}).update(contents)
     return found
 
@@ -101,17 +101,7 @@ def _read(client: Client, repositories: Sequence[Repository], paths: Sequence[st
     variables = {f"n{index}": repository.name for index, repository in enumerate(repositories)}
     variables |= {f"p{index}": path for index, path in enumerate(paths)}
     document = files_document(len(repositories), len(paths))
-    try:
-        data = client.graphql(document, {"owner": repositories[0].org, **variables}, missing_is_null=True)
-    except HostLimited:
-        raise
-    except HostUnavailable:
-        if len(repositories) == 1:
-            raise
-        half = len(repositories) // 2  # what takes too long at once may pass in parts
-        yield from _read(client, repositories[:half], paths)
-        yield from _read(client, repositories[half:], paths)
-        return
+    data = client.graphql(document, {"owner": repositories[0].org, **variables}, missing_is_null=True)
     for index, repository in enumerate(repositories):
         node: Node | None = data[f"r{index}"]
         if node is not None and node["nameWithOwner"].lower() == repository.full_name.lower():
@@ -142,12 +132,3 @@ def _walk(client: Client, repository: Repository, tree: str) -> Iterator[str]:
             yield from (f"{entry['path']}/{path}" for path in _walk(client, repository, entry["sha"]))
         elif entry["type"] == "blob":
             yield entry["path"]
-
-
-def _is_plain(path: str) -> bool:
-    """Only what git itself can name: no empty part, no `.`, no `..`."""
-    return all(part not in ("", ".", "..") for part in path.split("/"))
-
-
-def _slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
