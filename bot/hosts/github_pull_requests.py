@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from github.Repository import Repository as SdkRepository
 
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText, split_head
 from bot.domain.repositories import Repository
-from bot.errors import HostError, HostUnavailable, NotFound
+from bot.errors import HostError, NotFound
 from bot.hosts.github_errors import Refused
 from bot.hosts.github_graphql import (
     AUTO_MERGE,
@@ -25,6 +25,7 @@ from bot.hosts.github_graphql import (
     pull_request_value,
 )
 from bot.hosts.github_transport import Client, renamed, rest_path
+from bot.hosts.opening import logins, missing, open_once, open_one, require_writable
 
 LABEL_COLOR = "1f6feb"
 
@@ -46,38 +47,21 @@ def of_branch(client: Client, repository: Repository, branch: str) -> list[PullR
 
 
 def ensure(client: Client, repository: Repository, *, branch: str, base: str, text: PullRequestText) -> PullRequest:
-    """The open one from `branch` to `base`, as it is, or a new one.
-
-    An answer that was lost is looked for before it counts as a failure: the pull request may be there.
-    """
-    _require_writable(repository)
-    known = _open_one(client, repository, branch, base)
-    if known is not None:
-        return known
-    try:
-        made = _create(client, repository, branch, base, text)
-    except HostUnavailable:
-        lost = _open_one(client, repository, branch, base)
-        if lost is None:
-            raise
-        made = lost
-    except Refused as error:
-        if "already exists" not in str(error):
-            raise _why_refused(error, repository, branch, base) from error
-        other = _open_one(client, repository, branch, base)
-        if other is None:
-            raise HostUnavailable(
-                f"{repository.full_name}: {branch} has an open pull request that is not listed yet"
-            ) from error
-        return other
-    return _dress(client, repository, made, text)
+    """The open one from `branch` to `base`, as it is, or a new one."""
+    require_writable(repository)
+    known, is_new = open_once(
+        lambda: open_one(of_branch(client, repository, branch), base),
+        lambda: _create_or_say_why_not(client, repository, branch, base, text),
+        is_there_already=lambda error: "already exists" in str(error),
+    )
+    return _dress(client, repository, known, text) if is_new else known
 
 
 def update(client: Client, repository: Repository, number: int, text: PullRequestText) -> PullRequest:
     """Make it say `text`. Labels and reviewers are added; those that people gave it stay."""
     node = _read(client, repository, number)["pullRequest"]
     known = pull_request_value(node)
-    _require_writable(repository)
+    require_writable(repository)
     if (known.text.title, known.text.body) != (text.title, text.body):
         _sdk(client, repository).get_pull(number).edit(title=text.title, body=text.body)
     if known.text.draft != text.draft:
@@ -90,9 +74,13 @@ def close(client: Client, repository: Repository, number: int) -> None:
     _sdk(client, repository).get_pull(number).edit(state="closed")
 
 
-def _open_one(client: Client, repository: Repository, branch: str, base: str) -> PullRequest | None:
-    found = of_branch(client, repository, branch)
-    return next((each for each in found if each.state is PullRequestState.OPEN and each.base == base), None)
+def _create_or_say_why_not(
+    client: Client, repository: Repository, branch: str, base: str, text: PullRequestText
+) -> PullRequest:
+    try:
+        return _create(client, repository, branch, base, text)
+    except Refused as error:
+        raise _why_refused(error, repository, branch, base) from error
 
 
 def _create(client: Client, repository: Repository, branch: str, base: str, text: PullRequestText) -> PullRequest:
@@ -119,9 +107,9 @@ def _create(client: Client, repository: Repository, branch: str, base: str, text
 
 def _dress(client: Client, repository: Repository, known: PullRequest, text: PullRequestText) -> PullRequest:
     """Ask its reviewers, have it merge by itself, and label it: last, so that labels tell that all of it was done."""
-    asked = _ask(_sdk(client, repository).get_pull(known.number), _missing(_logins(text.reviewers), _busy(known)))
+    asked = _ask(_sdk(client, repository).get_pull(known.number), missing(logins(text.reviewers), _busy(known)))
     merges = known.text.auto_merge or (text.auto_merge and _enable_auto_merge(client, repository, known.number))
-    labels = _label_as_may_be(client, repository, known, _missing(text.labels, known.text.labels))
+    labels = _label_as_may_be(client, repository, known, missing(text.labels, known.text.labels))
     said = replace(
         known.text,
         labels=(*known.text.labels, *labels),
@@ -197,21 +185,8 @@ def _sdk(client: Client, repository: Repository) -> SdkRepository:
     return SdkRepository(client, url=rest_path(repository))
 
 
-def _logins(reviewers: Iterable[str]) -> list[str]:
-    """As CODEOWNERS writes them: @user, @org/team; addresses of mails are nobody that GitHub could ask."""
-    names = [reviewer.removeprefix("@") for reviewer in reviewers]
-    return [name for name in names if name and "@" not in name]
-
-
 def _busy(known: PullRequest) -> list[str]:
     return [*known.text.reviewers, *(review.author for review in known.reviews)]
-
-
-def _missing(wanted: Iterable[str], there: Iterable[str]) -> list[str]:
-    """Without regard to case, as GitHub compares logins and labels; each once."""
-    known = {name.lower() for name in there}
-    asked = {name.lower(): name for name in reversed(list(wanted))}
-    return [name for key, name in reversed(asked.items()) if key not in known]
 
 
 def _require_name(repository: Repository, node: Node) -> None:
@@ -224,13 +199,6 @@ def _same_head(one: str, other: str) -> bool:
     """GitHub tells no logins apart by their case, and does so with branches."""
     (owner, branch), (others, wanted) = split_head(one), split_head(other)
     return (owner.lower(), branch) == (others.lower(), wanted)
-
-
-def _require_writable(repository: Repository) -> None:
-    if repository.archived:
-        raise HostError(
-            f"{repository.full_name} is archived: it takes no pull requests", mend="leave archived ones out of the selection"
-        )
 
 
 def _why_refused(error: Refused, repository: Repository, branch: str, base: str) -> HostError:
