@@ -24,12 +24,13 @@ from bot.pipeline.housekeeping import discard_leftovers
 from bot.queue.jobs import JobQueue
 from bot.services import Services
 from bot.tracking.leases import reclaim_lost
-from bot.tracking.pull_requests import refresh_all
+from bot.tracking.pull_requests import refresh_all, refresh_news
 from bot.tracking.telling import tell_due
 
 SWEEP_EVERY_SECONDS = 5.0
 FORGET_EVERY_SECONDS = 30.0
 FOLLOW_SECONDS = 30.0
+NEWS_SECONDS = 3.0
 ROUND_SECONDS = 0.2
 INBOX_SECONDS = 0.5
 TELL_SECONDS = 2.0
@@ -90,7 +91,7 @@ def following(services: Services, orgs: Sequence[OrgPolicy]) -> list[Chore]:
         refresh_all(services, orgs)
         return 0  # however much it was: the next ones wait for the pause
 
-    return [Chore(sweep, FOLLOW_SECONDS)]
+    return [Chore(sweep, FOLLOW_SECONDS), Chore(partial(refresh_news, services, orgs), NEWS_SECONDS)]
 
 
 @contextmanager

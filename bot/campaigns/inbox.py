@@ -32,7 +32,7 @@ from bot.policy_store import Policies
 from bot.services import Services
 from bot.store import deliveries, effects
 from bot.store.deliveries import Delivery, End
-from bot.tracking.changes import installation_changed, pull_request_changed, repository_changed
+from bot.tracking.changes import installation_changed, news_of, pull_request_changed, repository_changed
 
 BATCH = 20
 LEASE = timedelta(seconds=30)
@@ -101,14 +101,17 @@ class Inbox:
             return f"no org policy is for {event.repository.org} on {event.repository.host}"
         org, event = place[0], replace(event, repository=place[1])
         match event:
-            case Labelled() | Commented() | Reviewed():
+            case Reviewed():
+                news_of(self.services, org, event)
+                return self._trigger_once(delivery, org, event)
+            case Labelled() | Commented():
                 return self._trigger_once(delivery, org, event)
             case PullRequestChanged():
                 pull_request_changed(self.services, org, event)
             case RepositoryChanged():
                 repository_changed(self.services, org, event)
             case ChecksChanged() | Pushed():
-                pass  # what there is to learn of them is asked of the host when it is needed
+                news_of(self.services, org, event)
         return ""
 
     def _trigger_once(self, delivery: Delivery, org: OrgPolicy, event: triggers.Trigger) -> str:

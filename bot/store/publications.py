@@ -134,6 +134,12 @@ def due(tx: Connection, org: str, before: datetime, limit: int) -> list[Publicat
     return [_publication(row) for row in tx.execute(found.order_by(publications.c.looked_at.nulls_first()).limit(limit))]
 
 
+def with_news(tx: Connection, org: str, limit: int) -> list[Publication]:
+    """The open ones of which something was told, or nothing is known yet."""
+    of_it = and_(publications.c.org == org, publications.c.state == "open", publications.c.looked_at.is_(None))
+    return [_publication(row) for row in tx.execute(select(publications).where(of_it).order_by(publications.c.id).limit(limit))]
+
+
 def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, now: datetime) -> Publication:
     """Write the intent to publish; an open one is returned as it is. Raises CeilingReached, with the figures.
 
@@ -245,9 +251,17 @@ def freeze(tx: Connection, publication: Publication, reason: str, now: datetime)
     add_event(tx, publication.id, now, "frozen" if reason else "thawed", "whimbrel", reason)
 
 
-def expect_news(tx: Connection, publication: Publication) -> None:
-    """Something has happened to it: it is the first to be looked at."""
-    _change(tx, publication, looked_at=None)
+def expect_news(tx: Connection, org: str, repository: str, *, number: int | None = None, head: str = "") -> None:
+    """Something has happened to the open ones of a repository, to that one alone, or to those at a commit: they are the first
+    to be looked at."""
+    told = update(publications).where(
+        publications.c.org == org, publications.c.repository == repository, publications.c.state == "open"
+    )
+    if number is not None:
+        told = told.where(publications.c.number == number)
+    if head:
+        told = told.where(or_(publications.c.seen_head == head, publications.c.head == head))
+    tx.execute(told.values(looked_at=None))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from bot.domain.events import InstallationChanged, PullRequestChanged, RepositoryChanged
+from bot.domain.events import ChecksChanged, InstallationChanged, PullRequestChanged, Pushed, RepositoryChanged, Reviewed
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.pull_requests import PullRequestState
 from bot.services import Services
@@ -14,11 +14,30 @@ from bot.tracking.pull_requests import refresh, settle
 
 
 def pull_request_changed(services: Services, org: OrgPolicy, event: PullRequestChanged) -> None:
-    """Ask what became of a pull request, where it is the bot's. Raises HostError."""
+    """Ask what became of a pull request, where it is the bot's: at once where it was closed or reopened. Raises HostError."""
+    if event.what in ("synchronized", "edited"):
+        news_of(services, org, event)
+        return
     with services.database.reading() as tx:
         publication = publications.numbered(tx, org.org, event.repository.name, event.number)
     if publication is not None and publication.state in ("open", "closed"):
         refresh(services, services.host(org), publication, event.actor)
+
+
+def news_of(services: Services, org: OrgPolicy, event: PullRequestChanged | Reviewed | ChecksChanged | Pushed) -> None:
+    """Have the pull requests looked at soon that an event is about: what it says itself is not believed.
+
+    A base that was moved may conflict with any of them. Many events, and many pull requests, are one question to the host.
+    """
+    place = event.repository.name
+    with services.database.transaction(durable=False) as tx:
+        match event:
+            case PullRequestChanged() | Reviewed():
+                publications.expect_news(tx, org.org, place, number=event.number)
+            case ChecksChanged():
+                publications.expect_news(tx, org.org, place, head=event.head)
+            case Pushed():
+                publications.expect_news(tx, org.org, place)
 
 
 def repository_changed(services: Services, org: OrgPolicy, event: RepositoryChanged) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
-from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -41,19 +42,29 @@ def refresh_publications(services: Services, host: Host, org: str, policy: str |
 
 
 def refresh_all(services: Services, orgs: Sequence[OrgPolicy]) -> int:
-    """The periodic sweep: of each org, some of those that were not looked at for longest, where there is news first.
+    """The periodic sweep: of each org, some of those that were not looked at for longest, where there is news first."""
+    now = services.clock.now()
+    before = {org.org: now - (LOOK_AGAIN if org.host_kind != "local" else timedelta()) for org in orgs}
+    return _refresh_each(services, orgs, lambda tx, org: publications.due(tx, org, before[org], SWEEP))
 
-    An org whose host is away keeps no other one waiting.
-    """
+
+def refresh_news(services: Services, orgs: Sequence[OrgPolicy]) -> int:
+    """Look at those alone of which something was told."""
+    return _refresh_each(services, orgs, lambda tx, org: publications.with_news(tx, org, SWEEP))
+
+
+def _refresh_each(services: Services, orgs: Sequence[OrgPolicy], find: Callable[[Connection, str], list[Publication]]) -> int:
+    """An org whose host is away keeps no other one waiting; what was told of its pull requests waits for the next sweep."""
     changed = 0
     for org in orgs:
-        before = services.clock.now() - (LOOK_AGAIN if org.host_kind != "local" else timedelta())
         with services.database.reading() as tx:
-            waiting = publications.due(tx, org.org, before, SWEEP)
+            waiting = find(tx, org.org)
         try:
             changed += refresh_many(services, services.host(org), waiting) if waiting else 0
         except HostError as error:
             log.warning("the pull requests of %s will be looked at again: %s", org.org, error.explanation)
+            with services.database.transaction(durable=False) as tx:
+                publications.looked_at(tx, waiting, services.clock.now() - LOOK_AGAIN)
     return changed
 
 
@@ -122,7 +133,8 @@ def note_many(services: Services, known: Sequence[tuple[Publication, PullRequest
     with services.database.reading() as tx:
         same = [this for this, found in known if found.state == this.state and facts_of(tx, this, found) == this.facts]
     with services.database.transaction(durable=False) as tx:
-        publications.looked_at(tx, same, services.clock.now())
+        for when, some in itertools.groupby(same, lambda each: _looked_at(services, each.facts, each.state)):
+            publications.looked_at(tx, list(some), when)
     same_ids = {each.id for each in same}
     return sum(note(services, this, found) for this, found in known if this.id not in same_ids)
 
@@ -133,7 +145,7 @@ def note(services: Services, publication: Publication, found: PullRequest, actor
         facts = facts_of(tx, publication, found)
         for kind, who, words in happened(publication.facts, facts, found):
             publications.add_event(tx, publication.id, services.clock.now(), kind, who, words)
-        publications.record_facts(tx, publication, facts, services.clock.now())
+        publications.record_facts(tx, publication, facts, _looked_at(services, facts, found.state))
         if found.state is PullRequestState.OPEN and publication.facts.review != facts.review:
             publications.record_words(tx, publication, _words(found, found.objector()))
     if found.state == publication.state:
@@ -181,7 +193,16 @@ def facts_of(tx: Connection, publication: Publication, found: PullRequest) -> Fa
     edited = 0 if publication.adopted else len(runs.strangers(tx, found.commits))
     if found.state is not PullRequestState.OPEN:
         edited = max(edited, publication.facts.edited)  # a merged branch has nothing that its base has not
-    return Facts(found.checks, found.review, found.conflicts, found.text.draft, found.head, edited)
+    conflicts = found.conflicts
+    if conflicts is None and found.head == publication.facts.seen_head:
+        conflicts = publication.facts.conflicts  # what it was before, until the host knows again
+    return Facts(found.checks, found.review, conflicts, found.text.draft, found.head, edited)
+
+
+def _looked_at(services: Services, facts: Facts, state: str) -> datetime:
+    """A host that does not know whether it conflicts finds out because it was asked: the next sweep asks again."""
+    unknown = facts.conflicts is None and state == PullRequestState.OPEN
+    return services.clock.now() - (LOOK_AGAIN if unknown else timedelta())
 
 
 def _words(found: PullRequest, author: str) -> str:

@@ -11,13 +11,15 @@ from sqlalchemy import select
 
 from bot.campaigns.inbox import KEPT, LEASE, TRIES_ALLOWED, Inbox, forget_old
 from bot.domain.events import Event
-from bot.domain.pull_requests import Reaction
+from bot.domain.pull_requests import CheckReport, Reaction
 from bot.domain.repositories import Repository
 from bot.errors import HostLimited, HostUnavailable, NotFound, PolicyError
 from bot.hosts.github_events import normalise_github
 from bot.store import audit, installations
 from bot.store import deliveries as stored
+from bot.store.publications import Facts
 from bot.store.schema import deliveries as table
+from bot.tracking.pull_requests import refresh_all, refresh_news
 from tests.fakes import deliveries
 from tests.fakes.blade import Blade, BladedDatabase, Killed, WatchedHost
 from tests.fakes.deliveries import Payload, about, encode
@@ -91,6 +93,12 @@ def state(world: World) -> str:
     found = world.publication("tool")
     assert found is not None
     return found.state
+
+
+def facts(world: World) -> Facts:
+    found = world.publication("tool")
+    assert found is not None
+    return found.facts
 
 
 class TestTriggers:
@@ -186,6 +194,25 @@ class TestTracking:
         opened.host = WatchedHost(opened.local, pytest.fail)
         assert post.became("pull_request", deliveries.pull_request("closed", 2)) == "done: "
 
+    @pytest.mark.parametrize("event", ["check_suite", "push", "pull_request", "pull_request_review"])
+    def test_what_is_told_of_an_open_one_has_it_looked_at_soon(self, opened: World, post: Post, event: str) -> None:
+        [pull_request] = opened.open_pull_requests("tool")
+        payloads = {
+            "check_suite": about("completed", check_suite={"head_sha": pull_request.head}),
+            "push": about("", ref="refs/heads/main", before="a" * 40, after="b" * 40),
+            "pull_request": deliveries.pull_request("synchronize"),
+            "pull_request_review": about(
+                "submitted", pull_request={"number": 1}, review={"id": 1, "state": "approved", "body": "Fine."}
+            ),
+        }
+        refresh_all(opened.services, [opened.org])
+        opened.local.report_check(TOOL, pull_request.head, CheckReport("ci", True, "t", ""))
+        assert refresh_news(opened.services, [opened.org]) == 0
+        assert facts(opened).ci == ""
+        post.became(event, payloads[event])
+        refresh_news(opened.services, [opened.org])
+        assert facts(opened).ci == "passed"
+
     def test_in_an_archived_repository_nothing_takes_a_place(self, opened: World, post: Post) -> None:
         assert post.became("repository", about("archived")) == "done: "
         assert (state(opened), actions(opened)[-1]) == ("closed", "pull_request.closed by alice")
@@ -202,8 +229,6 @@ class TestTracking:
         ("event", "payload"),
         [
             ("repository", about("created")),
-            ("check_suite", about("completed", check_suite={"head_sha": "a" * 40})),
-            ("push", about("", ref="refs/heads/main", before="a" * 40, after="b" * 40)),
             ("ping", {}),
         ],
     )
