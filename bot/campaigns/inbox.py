@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -83,8 +83,7 @@ class Inbox:
     def _read(self, delivery: Delivery, policies: ReadPolicies) -> tuple[End, str]:
         if delivery.tries > TRIES_ALLOWED:
             return "failed", f"whoever took it died of it, {TRIES_ALLOWED} times"
-        events = self.normalise[delivery.host](delivery.event, delivery.body)
-        _require_own(delivery, events)
+        events = [_own(delivery, event) for event in self.normalise[delivery.host](delivery.event, delivery.body)]
         reasons = [self._dispatch(delivery, event, policies) for event in events]
         if not reasons:
             return "ignored", "nothing follows such an event"
@@ -161,16 +160,17 @@ def forget_old(services: Services) -> int:
         return deliveries.forget(tx, before=services.clock.now() - KEPT)
 
 
-def _require_own(delivery: Delivery, events: Sequence[Event]) -> None:
+def _own(delivery: Delivery, event: Event) -> Event:
     """An instance speaks of itself alone, whatever it says. Raises HostError."""
-    hosts = {
-        event.host if isinstance(event, InstallationChanged) else event.repository.host
-        for event in events
-        if not isinstance(event, Ping)
-    }
-    if foreign := sorted(hosts - delivery.signers):
-        own = ", ".join(sorted(delivery.signers)) or "nobody"
-        raise HostError(f"it speaks of {', '.join(foreign)}, and is signed with the secret of {own}")
+    if isinstance(event, Ping):
+        return event
+    own = ", ".join(sorted(delivery.signers)) or "nobody"
+    host = event.host if isinstance(event, InstallationChanged) else event.repository.host
+    if host in delivery.signers:
+        return event
+    if host or isinstance(event, InstallationChanged) or len(delivery.signers) != 1:
+        raise HostError(f"it speaks of {host or 'its own host'}, and is signed with the secret of {own}")
+    return replace(event, repository=replace(event.repository, host=own))
 
 
 def _wait(tries: int) -> timedelta:

@@ -15,7 +15,8 @@ from bot.domain.pull_requests import CommentRef, Thread
 
 @dataclass(frozen=True, slots=True)
 class RepositoryRef:
-    """Which repository: `host` is the network name of its host, such as github.com; `name` is the path below the org."""
+    """Which repository: `host` is the network name of its host, such as github.com, or empty, where it is whoever says so;
+    `name` is the path below the org."""
 
     host: str
     org: str
@@ -90,7 +91,7 @@ class Reviewed:
         return f"review:{_digest(self.repository.host, str(self.review_id))}"
 
 
-PullRequestChange = Literal["closed", "reopened", "synchronized", "edited", "merged"]
+PullRequestChange = Literal["closed", "reopened", "synchronized", "edited", "merged", "reviewed"]
 
 
 @dataclass(frozen=True, slots=True)

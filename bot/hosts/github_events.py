@@ -24,6 +24,7 @@ from bot.domain.events import (
 from bot.domain.pull_requests import CommentRef, Thread
 from bot.errors import HostError
 from bot.hosts import github_payloads as payloads
+from bot.hosts.payloads import places
 
 INSTALLATION: Mapping[str, InstallationChange] = {
     "created": "created",
@@ -53,13 +54,8 @@ def normalise_github(event: str, body: bytes) -> list[Event]:
     try:
         told = read(body)
     except ValidationError as error:
-        raise HostError(f"the payload of {event} is not as documented: {_places(error)}") from error
+        raise HostError(f"the payload of {event} is not as documented: {places(error)}") from error
     return [] if told is None else [told]
-
-
-def _places(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False, include_context=False)
-    return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'the whole'}: {each['msg']}" for each in found[:3])
 
 
 def _action(body: bytes) -> str:

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from bot.config import Settings
 from bot.errors import ConfigurationError, StoreError, UsageError, WhimbrelError
-from bot.hosts import github_credentials
+from bot.hosts import github_credentials, gitlab_credentials
 from bot.queue.connection import connect_briefly
 from bot.queue.server import running_server
 from bot.services import Services
@@ -44,7 +44,8 @@ log = logging.getLogger(__name__)
 def create_app(services: Services, settings: Settings) -> Flask:
     """The application of one process; `services` are its own."""
     app = Flask(__name__, static_folder=None)
-    signers = {"github": partial(github_credentials.webhook_signers, settings.home, os.environ)}
+    kinds = {"github": github_credentials, "gitlab": gitlab_credentials}
+    signers = {kind: partial(module.webhook_signers, settings.home, os.environ) for kind, module in kinds.items()}
     app.register_blueprint(webhooks.blueprint(services, signers))
     app.register_blueprint(setup.blueprint(settings.home, services.clock))
     app.before_request(_refuse_strangers)

@@ -46,7 +46,7 @@ def blueprint(services: Services, signers: Signers) -> Blueprint:
         if request.mimetype not in (JSON, FORM):
             abort(415, description=f"a delivery is {JSON} or {FORM}")
         body, signed_by = _verified_body(kind, signers[kind](), services.clock.now())
-        name = DIALECTS[kind].delivery_of(request.headers)
+        name = DIALECTS[kind].delivery_of(request.headers, body)
         payload = _payload_of_form(body) if request.mimetype == FORM else body
         with services.database.transaction() as tx:
             now = services.clock.now()
@@ -65,7 +65,7 @@ def _verified_body(kind: str, known: Sequence[Signer], now: datetime) -> tuple[b
         abort(413)
     signed_by = DIALECTS[kind].verify(known, body, request.headers, now)
     if not signed_by:
-        log.warning("a delivery for %s was refused: its signature is of no secret that is known", kind)
+        log.warning("a delivery for %s was refused: no secret that is known has signed it, or not within five minutes", kind)
         abort(401, description="the signature is of no secret that is known")
     return body, signed_by
 

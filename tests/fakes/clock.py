@@ -10,11 +10,13 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+START = datetime(2026, 1, 15, 12, tzinfo=UTC)
+
 
 class ManualClock:
     """`ports.Clock`: `sleep` returns at once, and moves it on by as much."""
 
-    def __init__(self, now: datetime = datetime(2026, 1, 15, 12, tzinfo=UTC)):
+    def __init__(self, now: datetime = START):
         self._now = now
         self._monotonic = 0.0
 

@@ -15,12 +15,15 @@ from bot.domain.pull_requests import CheckReport, Reaction
 from bot.domain.repositories import Repository
 from bot.errors import HostLimited, HostUnavailable, NotFound, PolicyError
 from bot.hosts.github_events import normalise_github
+from bot.hosts.gitlab_events import normalise_gitlab
+from bot.hosts.local import AUTHOR
 from bot.store import audit, installations
 from bot.store import deliveries as stored
 from bot.store.publications import Facts
 from bot.store.schema import deliveries as table
 from bot.tracking.pull_requests import refresh_all, refresh_news
 from tests.fakes import deliveries
+from tests.fakes import gitlab_payloads as gitlab
 from tests.fakes.blade import Blade, BladedDatabase, Killed, WatchedHost
 from tests.fakes.deliveries import Payload, about, encode
 from tests.fakes.talker import Talker
@@ -35,7 +38,8 @@ class Post:
 
     def __init__(self, world: World):
         self.world = world
-        self.inbox = Inbox(world.services, {"github": normalise_github})
+        self.inbox = Inbox(world.services, {"github": normalise_github, "gitlab": normalise_gitlab})
+        self.kind = "github"
         self._ids = count(1)
 
     def deliver(
@@ -44,7 +48,7 @@ class Post:
         body = payload if isinstance(payload, bytes) else encode(payload)
         name = delivery or f"d{next(self._ids)}"
         with self.world.database.transaction() as tx:
-            about = {"host": "github", "event": event, "body": body, "signers": signers}
+            about = {"host": self.kind, "event": event, "body": body, "signers": signers}
             stored.receive(tx, id=name, now=self.world.clock.now(), **about)
         return name
 
@@ -123,6 +127,37 @@ class TestTriggers:
         elsewhere["repository"]["html_url"] = "https://github.com/acme/tool"
         assert post.became("issues", elsewhere, "github.com") == "ignored: no org policy is for acme on github.com"
         assert talker.reactions == []
+
+    def test_a_note_or_a_label_of_gitlab_asks_for_the_same(self, world: World, talker: Talker, post: Post) -> None:
+        post.kind = "gitlab"
+        assert post.became("Issue Hook", gitlab.thing("issue", "update", number=ISSUE, now=["whimbrel:notes"])) == "done: "
+        world.work()
+        assert len(world.open_pull_requests("tool")) == 1
+        assert post.became("Note Hook", gitlab.note("/whimbrel status", on="merge_request", number=1)) == "done: "
+        assert "`notes`: #1: 1 file changed" in talker.said("tool", 1)[-1]
+
+    def test_an_issue_of_gitlab_is_no_merge_request_of_the_same_number(self, world: World, talker: Talker, post: Post) -> None:
+        post.kind = "gitlab"
+        post.became("Issue Hook", gitlab.thing("issue", "update", number=ISSUE, now=["whimbrel:notes"]))
+        world.work()
+        closed = post.became("Note Hook", gitlab.note("/whimbrel close", number=1))
+        assert closed.startswith("done: refused: #1 is no pull request of the bot's") or closed.startswith(
+            "ignored: refused: #1"
+        )
+        assert len(world.open_pull_requests("tool")) == 1
+
+    @pytest.mark.parametrize("actor", [AUTHOR, "group_7_bot_1a2b3c"])
+    def test_a_bot_is_not_answered_and_this_one_least_of_all(self, talker: Talker, post: Post, actor: str) -> None:
+        post.kind = "gitlab"
+        assert post.became("Note Hook", gitlab.note("/whimbrel help", actor=actor)).startswith("ignored: ")
+        assert talker.reactions == []
+
+    def test_whoever_has_signed_it_speaks_of_its_own_host_where_it_names_none(self, world: World, post: Post) -> None:
+        post.kind = "gitlab"
+        created = {"event_name": "project_create", "path_with_namespace": "Acme/platform/tool"}
+        assert post.became("Project Hook", created) == "done: "
+        assert post.became("Project Hook", created, "gitlab.com") == "ignored: no org policy is for Acme on gitlab.com"
+        assert "its own host" in post.became("Project Hook", created, "gitlab.com", "local")
 
     def test_an_instance_speaks_of_itself_alone(
         self, world: World, talker: Talker, post: Post, caplog: pytest.LogCaptureFixture

@@ -82,14 +82,14 @@ class TestSignatures:
 
 class TestNames:
     def test_a_delivery_has_an_id_and_an_event(self) -> None:
-        named = github_delivery(deliveries.headers(b"", "issue_comment", delivery="72d3162e-cc78-11e3-81ab-4c9367dc0958"))
+        named = github_delivery(deliveries.headers(b"", "issue_comment", delivery="72d3162e-cc78-11e3-81ab-4c9367dc0958"), b"")
         assert (named.id, named.event) == ("72d3162e-cc78-11e3-81ab-4c9367dc0958", "issue_comment")
 
     @pytest.mark.parametrize("name", ["X-GitHub-Delivery", "X-GitHub-Event"])
     @pytest.mark.parametrize("value", ["", "a b", "a\n", "x" * 201, "ü"])
     def test_what_is_no_name_is_refused(self, name: str, value: str) -> None:
         with pytest.raises(UsageError, match=name):
-            github_delivery(deliveries.headers(b"", "ping") | {name: value})
+            github_delivery(deliveries.headers(b"", "ping") | {name: value}, b"")
 
 
 def told(event: str, payload: dict[str, Any]) -> Event:

@@ -1,0 +1,160 @@
+"""The few fields of GitLab's webhook payloads that are needed, as pydantic models; whatever else is there is ignored."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
+
+from bot.domain.events import RepositoryRef
+
+
+def _host(web_url: str) -> str:
+    host = urlsplit(web_url).hostname
+    if not host:
+        raise ValueError(f"{web_url!r} names no host")
+    return host
+
+
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+Login = Annotated[str, StringConstraints(pattern=r"^[^/\x00]{1,255}$")]
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+"""null where there is none."""
+Host = Annotated[str, AfterValidator(_host)]
+Path = Annotated[str, StringConstraints(pattern=r"^[^/\x00]+(/[^/\x00]+)+$", max_length=1000)]
+"""Of a project: its groups, and its own name."""
+
+_BOT = re.compile(
+    r"(?:project|group)_[0-9]+_bot(?:_[0-9a-f]+|[0-9]*)|service_account_.+|(?:alert|support|security|visual-review)-bot"
+)
+"""What GitLab calls the users that it makes itself: of access tokens, of service accounts that nobody has named, its own."""
+
+
+def place(path: str, host: str = "") -> RepositoryRef:
+    """A project by its full path; whose org it is, the policies say (`Policies.place_of`)."""
+    group, _, name = path.partition("/")
+    return RepositoryRef(host, group, name)
+
+
+class Kind(BaseModel):
+    """What a payload is about. It says so itself, under one of two names; the header that says it too is not signed."""
+
+    object_kind: str = ""
+    event_name: str = ""
+
+
+class User(BaseModel):
+    username: Login
+
+    @property
+    def is_bot(self) -> bool:
+        return _BOT.fullmatch(self.username) is not None
+
+
+class Project(BaseModel):
+    path_with_namespace: Path
+    web_url: Host
+    default_branch: Text = ""
+
+    @property
+    def ref(self) -> RepositoryRef:
+        return place(self.path_with_namespace, self.web_url)
+
+
+class Acted(BaseModel):
+    """What most payloads have."""
+
+    project: Project
+    user: User
+
+
+class Label(BaseModel):
+    title: str
+
+
+class LabelChange(BaseModel):
+    previous: list[Label] = []
+    current: list[Label] = []
+
+
+class Changes(BaseModel):
+    labels: LabelChange = LabelChange()
+
+
+class Commit(BaseModel):
+    id: str
+
+
+class Thing(BaseModel):
+    """An issue or a merge request; `iid` is its number in its project. `action` is missing in what is told of no act."""
+
+    iid: Number
+    action: str = ""
+    updated_at: Text = ""
+
+
+class MergeRequest(Thing):
+    last_commit: Commit | None = None
+    oldrev: Text = ""
+    """The commit before new ones were pushed; there is none where nothing was pushed."""
+
+
+class ThingActed(Acted):
+    labels: list[Label] = []
+    changes: Changes = Changes()
+
+
+class IssueActed(ThingActed):
+    object_attributes: Thing
+
+
+class MergeRequestActed(ThingActed):
+    object_attributes: MergeRequest
+
+
+class Note(BaseModel):
+    """`action` is missing before GitLab 16.11."""
+
+    id: Number
+    note: Text
+    noteable_type: str
+    system: bool = False
+    action: str = "create"
+
+
+class Noteable(BaseModel):
+    iid: Number
+
+
+class Noted(Acted):
+    object_attributes: Note
+    issue: Noteable | None = None
+    merge_request: Noteable | None = None
+
+
+class Pipeline(BaseModel):
+    sha: str
+    status: str
+
+
+class PipelineRan(BaseModel):
+    project: Project
+    object_attributes: Pipeline
+
+
+class Push(BaseModel):
+    ref: str
+    before: str
+    after: str
+    user_username: Text = ""
+    project: Project
+
+
+class ProjectEvent(BaseModel):
+    """Of a group's hook, or of a system hook. It names neither its host nor who did it."""
+
+    event_name: str
+    path_with_namespace: Path
+    old_path_with_namespace: Text = ""
