@@ -34,7 +34,7 @@ from bot.gateway.prices import load_prices
 from bot.gateway.server import Gateway
 from bot.gateway.step_cap import CappedMeter
 from bot.gateway.upstream import Upstream
-from bot.hosts.governor import HostGovernor
+from bot.hosts.governor import GITLAB_LIMITS, HostGovernor
 from bot.hosts.local import LocalHost
 from bot.policy_store import Catalogue, Policies, load_policies, load_templates
 from bot.ports import Clock, Engine, Meter, StepContext
@@ -52,7 +52,13 @@ from bot.store.ledger import Accounts, LedgerMeter, OrgMonth
 from bot.store.runs import Run
 
 if TYPE_CHECKING:
-    from bot.hosts.github import GitHubHost  # PyGithub takes its time: it is imported where it is used
+    from redis import Redis
+
+    # PyGithub and python-gitlab take their time: they are imported where they are used.
+    from bot.hosts.github import GitHubHost
+    from bot.hosts.gitlab import GitLabHost
+
+    AnyHost = LocalHost | GitHubHost | GitLabHost
 
 ANTHROPIC_API = "https://api.anthropic.com"
 COUNTING_PATIENCE_SECONDS = 30.0
@@ -171,10 +177,18 @@ def read_catalogue(settings: Settings) -> Catalogue:
     return Catalogue(read_policies(settings), load_templates([packaged("templates"), settings.templates]))
 
 
-def host_of(settings: Settings, database: Database, clock: Clock, org: OrgPolicy) -> LocalHost | GitHubHost:
+def host_of(settings: Settings, database: Database, clock: Clock, org: OrgPolicy) -> AnyHost:
     """A new one: keep it, since it holds connections and tokens. Raises ConfigurationError without a credential."""
-    if org.host_kind == "local":
-        return local_host(org)
+    match org.host_kind:
+        case "github":
+            return _github(settings, database, clock, org)
+        case "gitlab":
+            return _gitlab(settings, database, clock, org)
+        case _:
+            return local_host(org)
+
+
+def _github(settings: Settings, database: Database, clock: Clock, org: OrgPolicy) -> GitHubHost:
     from bot.hosts.github import github_host
     from bot.hosts.github_credentials import load
 
@@ -182,9 +196,27 @@ def host_of(settings: Settings, database: Database, clock: Clock, org: OrgPolicy
     if credential is None:
         mend = "whimbrel setup github makes an App; or set WHIMBREL_GITHUB_TOKEN"
         raise ConfigurationError(f"there is no credential for {org.host_url}", mend=mend)
-    url = running_server(settings.home, settings.redis_url)
-    governor = HostGovernor(connect_briefly(url) if url else None, database, clock, f"{org.host_url}/{org.org}")
+    governor = HostGovernor(_running_redis(settings), database, clock, f"{org.host_url}/{org.org}")
     return github_host(org.host_url, credential, org.org, governor=governor, now=clock.now)
+
+
+def _gitlab(settings: Settings, database: Database, clock: Clock, org: OrgPolicy) -> GitLabHost:
+    """GitLab bounds what an account may ask: orgs whose token is the same one count together."""
+    from bot.hosts.gitlab import gitlab_host
+    from bot.hosts.gitlab_credentials import load
+
+    access = load(settings.home, org.host_url, org.org, os.environ)
+    if access is None:
+        mend = f"whimbrel setup gitlab --group {org.org}; or set WHIMBREL_GITLAB_TOKEN"
+        raise ConfigurationError(f"there is no credential for {org.host_url}/{org.org}", mend=mend)
+    key = f"{org.host_url}/{access.group}"
+    governor = HostGovernor(_running_redis(settings), database, clock, key, GITLAB_LIMITS)
+    return gitlab_host(org.host_url, access, governor=governor, now=clock.now, sleep=clock.sleep)
+
+
+def _running_redis(settings: Settings) -> Redis | None:
+    url = running_server(settings.home, settings.redis_url)
+    return connect_briefly(url) if url else None
 
 
 def github_instances(orgs: Iterable[OrgPolicy]) -> list[str]:
@@ -240,9 +272,9 @@ def counting(settings: Settings, org: OrgPolicy, model: str) -> Iterator[Callabl
 
 def _services(settings: Settings, database: Database) -> Services:
     sandbox, clock = BubblewrapSandbox(), SystemClock()
-    hosts: dict[tuple[str, str], LocalHost | GitHubHost] = {}
+    hosts: dict[tuple[str, str], AnyHost] = {}
 
-    def host(org: OrgPolicy) -> LocalHost | GitHubHost:
+    def host(org: OrgPolicy) -> AnyHost:
         key = (org.host, org.org)
         return hosts.get(key) or hosts.setdefault(key, host_of(settings, database, clock, org))
 

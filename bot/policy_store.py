@@ -81,7 +81,7 @@ def named(known: Mapping[str, T], name: str, kind: str, place: str) -> T:
 
 
 def load_policies(root: Path) -> Policies:
-    """Read `root`/orgs/*.yaml and `root`/campaigns/*.yaml. Raises PolicyError for the first file that cannot be used."""
+    """Read `root`/orgs/**/*.yaml and `root`/campaigns/*.yaml. Raises PolicyError for the first file that cannot be used."""
     orgs = {org.org: org for org in _load(root, "orgs", parse_org, lambda org: org.org)}
     campaigns = {policy.name: policy for policy in _load(root, "campaigns", parse_campaign, lambda policy: policy.name)}
     for org in orgs.values():
@@ -103,11 +103,12 @@ def load_templates(roots: Sequence[Path]) -> dict[str, str]:
 
 
 def _load(root: Path, kind: str, parse: Callable[[str, str], T], name_of: Callable[[T], str]) -> Iterator[T]:
-    for file in sorted((root / kind).glob("*.y*ml")):
+    pattern = "**/*.y*ml" if kind == "orgs" else "*.y*ml"  # a group in a group is in a folder
+    for file in sorted((root / kind).glob(pattern)):
         if file.suffix != ".yaml":
             raise PolicyError("would not be read", place=_shown(file), mend=f"rename it to {file.stem}.yaml")
         policy = parse(_read(file), _shown(file))
-        if name_of(policy) != file.stem:
+        if name_of(policy) != file.relative_to(root / kind).with_suffix("").as_posix():
             name = name_of(policy)
             raise PolicyError(f"is the policy {name}", place=_shown(file), mend=f"rename it to {name}.yaml, or the policy")
         yield policy

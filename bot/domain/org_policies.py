@@ -80,9 +80,12 @@ def server_url(value: str) -> str:
 
 class OrgPolicy(Strict):
     org: str
+    """As the host names it. On GitLab a group with all groups below it, perhaps in another one itself: `acme/platform`, whose
+    policy is policies/orgs/acme/platform.yaml."""
     host: str
     """`local:FOLDER`: a folder of org folders of bare repositories, where a relative one is relative to the working directory.
-    `github`: github.com. `github:URL`: a GitHub Enterprise Server, such as github:https://github.example.com."""
+    `github`: github.com. `github:URL`: a GitHub Enterprise Server, such as github:https://github.example.com.
+    `gitlab`: gitlab.com. `gitlab:URL`: a GitLab of one's own, such as gitlab:https://gitlab.example.com."""
     timezone: str = "UTC"
     quota: Quota
     ceilings: Ceilings = Ceilings()
@@ -123,20 +126,28 @@ class OrgPolicy(Strict):
 
     @field_validator("org")
     @classmethod
-    def _one_folder(cls, value: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value):
+    def _folders(cls, value: str) -> str:
+        if not all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", part) for part in value.split("/")):
             raise ValueError(f"{value!r} is no org: letters, digits, `.`, `_` and `-`, and the first is a letter or digit")
         return value
+
+    @model_validator(mode="after")
+    def _nested_where_groups_are(self) -> OrgPolicy:
+        if "/" in self.org and self.host_kind != "gitlab":
+            raise ValueError(f"{self.org!r} is no org: only GitLab has groups in groups")
+        return self
 
     @field_validator("host")
     @classmethod
     def _known_host(cls, value: str) -> str:
         kind, _, place = value.partition(":")
-        if value == "github" or (kind == "local" and place):
+        if value in ("github", "gitlab") or (kind == "local" and place):
             return value
-        if kind == "github" and place:
-            return f"github:{server_url(place)}"
-        raise ValueError(f"{value!r} is not offered yet: a host is `local:FOLDER`, `github` or `github:https://SERVER`")
+        if kind in ("github", "gitlab") and place:
+            return f"{kind}:{server_url(place)}"
+        raise ValueError(
+            f"{value!r} is no host: it is `local:FOLDER`, `github`, `gitlab`, `github:https://SERVER` or `gitlab:https://SERVER`"
+        )
 
     @field_validator("timezone")
     @classmethod

@@ -54,7 +54,7 @@ class Mirror:
     @classmethod
     def open(cls, root: Path, org: str, name: str) -> Mirror:
         """The mirror below `root`, made where there is none; one that is broken is made anew. Raises GitError."""
-        parts = [org, *name.split("/")]
+        parts = f"{org}/{name}".split("/")
         if not all(map(is_safe, parts)):
             raise GitError(f"{org}/{name} is no repository's name")
         folder = root.joinpath(*parts[:-1], f"{parts[-1]}.git")

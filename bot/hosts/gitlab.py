@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
-from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Reaction, Thread
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestRef, PullRequestText, Reaction, Thread
 from bot.domain.repositories import Remote, Repository
 from bot.errors import NotFound
 from bot.hosts import (
     gitlab_conversation,
+    gitlab_following,
     gitlab_forks,
     gitlab_merge_requests,
     gitlab_people,
@@ -70,6 +71,18 @@ class GitLabHost:
 
     def close_pull_request(self, repository: Repository, number: int) -> None:
         gitlab_merge_requests.close(self._client, repository, number)
+
+    def pull_requests_now(self, org: str, refs: Sequence[PullRequestRef]) -> Mapping[PullRequestRef, PullRequest]:
+        return gitlab_following.now(self._client, org, refs)
+
+    def merge_pull_request(self, repository: Repository, number: int, *, head: str) -> None:
+        gitlab_following.merge(self._client, repository, number, head=head)
+
+    def mark_ready(self, repository: Repository, number: int) -> None:
+        gitlab_following.mark_ready(self._client, repository, number)
+
+    def reopen_pull_request(self, repository: Repository, number: int) -> None:
+        gitlab_following.reopen(self._client, repository, number)
 
     def comment(self, repository: Repository, number: int, body: str, *, marker: str) -> None:
         thread = Thread(number, "pull_request")

@@ -83,6 +83,12 @@ MERGE_REQUEST = f"""query MergeRequest($path: ID!, $iid: String!) {{
   project(fullPath: $path) {{ fullPath mergeRequest(iid: $iid) {{ ...merge }} }}
 }}
 {_MERGE}"""
+MERGE_REQUESTS_NOW = f"""query MergeRequestsNow($paths: [String!]!, $iids: [String!]!, $most: Int!) {{
+  projects(fullPaths: $paths, first: 50) {{
+    nodes {{ fullPath mergeRequests(iids: $iids, first: $most) {{ nodes {{ ...merge }} }} }}
+  }}
+}}
+{_MERGE}"""
 
 _LINK, _SUBMODULE = "120000", "160000"
 _GOING = re.compile(r"-deletion_scheduled-\d+$")

@@ -34,7 +34,7 @@ def of_branch(client: Client, repository: Repository, branch: str) -> list[PullR
     for page in pages(client, MERGE_REQUESTS, {"path": path, "branch": split_head(branch)[1]}, "project", "mergeRequests"):
         known = True
         _require_name(repository, page)
-        found += [_value(client, repository, node) for node in nodes(page["mergeRequests"])]
+        found += [told(client, repository, node) for node in nodes(page["mergeRequests"])]
     if not known:
         raise _not_there(repository)
     return [each for each in found if each.branch == branch]
@@ -55,18 +55,46 @@ def ensure(
 
 def update(client: Client, repository: Repository, number: int, text: PullRequestText, sleep: Sleep) -> PullRequest:
     """Make it say `text`. Labels and reviewers are added; those that people gave it stay."""
-    node = _read(client, repository, number)
+    node = read(client, repository, number)
     known = pull_request_value(node)
     require_writable(repository)
     changes = _changes(client, node, known, text)
     if changes:
-        client.change(f"{project_url(repository)}/merge_requests/{number}", **changes)
-        known = pull_request_value(_read(client, repository, number))
+        client.change(merge_request_url(repository, number), **changes)
+        known = pull_request_value(read(client, repository, number))
     return _set_to_merge(client, repository, known, text, sleep)
 
 
 def close(client: Client, repository: Repository, number: int) -> None:
-    client.change(f"{project_url(repository)}/merge_requests/{number}", state_event="close")
+    client.change(merge_request_url(repository, number), state_event="close")
+
+
+def read_one(client: Client, repository: Repository, number: int) -> PullRequest:
+    return told(client, repository, read(client, repository, number))
+
+
+def read(client: Client, repository: Repository, number: int) -> Node:
+    found: Node | None = client.graphql(MERGE_REQUEST, {"path": full_path(repository), "iid": str(number)})["project"]
+    if found is None:
+        raise _not_there(repository)
+    _require_name(repository, found)
+    if found["mergeRequest"] is None:
+        raise NotFound(f"{repository.full_name} has no merge request !{number}")
+    node: Node = found["mergeRequest"]
+    return node
+
+
+def told(client: Client, repository: Repository, node: Node) -> PullRequest:
+    """GraphQL does not tell who closed one."""
+    value = pull_request_value(node)
+    if value.state is not PullRequestState.CLOSED:
+        return value
+    told = client.read(merge_request_url(repository, value.number))
+    return replace(value, closed_by=login(told["closed_by"]) if told.get("closed_by") else "")
+
+
+def merge_request_url(repository: Repository, number: int) -> str:
+    return f"{project_url(repository)}/merge_requests/{number}"
 
 
 def _create(client: Client, repository: Repository, branch: str, base: str, text: PullRequestText) -> PullRequest:
@@ -89,7 +117,7 @@ def _create(client: Client, repository: Repository, branch: str, base: str, text
     if reviewers := reviewer_ids(client, logins(text.reviewers)):
         said["reviewer_ids"] = reviewers
     made = client.create(f"{project_url(source)}/merge_requests", **said)
-    return pull_request_value(_read(client, repository, int(made["iid"])))
+    return pull_request_value(read(client, repository, int(made["iid"])))
 
 
 def _require_something(client: Client, repository: Repository, branch: str, base: str) -> None:
@@ -149,28 +177,8 @@ def _set_to_merge(
 
 def _merge_when_ready(client: Client, repository: Repository, known: PullRequest) -> None:
     """At this very head alone. The second word is how GitLab before 17.11 calls it."""
-    url = f"{project_url(repository)}/merge_requests/{known.number}/merge"
+    url = f"{merge_request_url(repository, known.number)}/merge"
     client.change(url, auto_merge=True, merge_when_pipeline_succeeds=True, sha=known.head)
-
-
-def _read(client: Client, repository: Repository, number: int) -> Node:
-    found: Node | None = client.graphql(MERGE_REQUEST, {"path": full_path(repository), "iid": str(number)})["project"]
-    if found is None:
-        raise _not_there(repository)
-    _require_name(repository, found)
-    if found["mergeRequest"] is None:
-        raise NotFound(f"{repository.full_name} has no merge request !{number}")
-    node: Node = found["mergeRequest"]
-    return node
-
-
-def _value(client: Client, repository: Repository, node: Node) -> PullRequest:
-    """GraphQL does not tell who closed one."""
-    value = pull_request_value(node)
-    if value.state is not PullRequestState.CLOSED:
-        return value
-    told = client.read(f"{project_url(repository)}/merge_requests/{value.number}")
-    return replace(value, closed_by=login(told["closed_by"]) if told.get("closed_by") else "")
 
 
 def _title(text: PullRequestText) -> str:

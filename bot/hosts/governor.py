@@ -40,6 +40,8 @@ class HostLimits:
 
 
 GITHUB_LIMITS = HostLimits(concurrency=100, points_per_minute=900, creates_per_minute=80, creates_per_hour=500)
+GITLAB_LIMITS = HostLimits(concurrency=50, points_per_minute=2000, creates_per_minute=60)
+"""GitLab.com's, of one user: what is bounded a minute are its notes. How many may be under way, it does not say."""
 
 
 class HostGovernor:

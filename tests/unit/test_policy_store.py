@@ -45,6 +45,20 @@ def test_a_file_is_called_after_its_policy(tmp_path: Path) -> None:
     assert error.explanation.endswith("is the policy tidy (rename it to tidy.yaml, or the policy)")
 
 
+def test_a_group_in_a_group_has_its_policy_in_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "orgs" / "acme").mkdir(parents=True)
+    file, text = tmp_path / "orgs" / "acme" / "platform.yaml", ORG.replace("local:x", "gitlab").replace("[tidy]", "[]")
+    file.write_text(text.replace("org: acme", "org: acme/platform"))
+    policies = load_policies(write(tmp_path, orgs__acme=text))
+    assert set(policies.orgs) == {"acme", "acme/platform"}
+    assert policies.place_of(RepositoryRef("gitlab.com", "acme", "platform/tool")) == (
+        policies.orgs["acme/platform"],
+        RepositoryRef("gitlab.com", "acme/platform", "tool"),
+    )
+    file.write_text(text)
+    assert refusal(tmp_path).mend == "rename it to acme.yaml, or the policy"
+
+
 def test_a_file_that_would_be_overlooked_is_refused(tmp_path: Path) -> None:
     write(tmp_path, orgs__acme=ORG, campaigns__tidy=TIDY)
     (tmp_path / "campaigns/other.yml").write_text(TIDY)

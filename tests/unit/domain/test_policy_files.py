@@ -169,11 +169,13 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
 @pytest.mark.parametrize(
     ("line", "problem"),
     [
-        ("host: gitlab", "`host`: 'gitlab' is not offered yet: a host is `local:FOLDER`, `github` or `github:https://SERVER`"),
+        ("host: gitea", "`host`: 'gitea' is no host: it is `local:FOLDER`, `github`, `gitlab`, `github:https://SERVER`"),
+        ("host: gitlab:gitlab.example.com", "`host`: 'gitlab.example.com' is no server's URL"),
         ("host: github:http://ghe.example.com", "`host`: 'http://ghe.example.com' is no server's URL: it is https://NAME"),
         ("host: github:https://me:secret@ghe.example.com", "is no server's URL"),
-        ("host: 'local:'", "`host`: 'local:' is not offered yet"),
+        ("host: 'local:'", "`host`: 'local:' is no host"),
         ("org: ../acme", "`org`: '../acme' is no org"),
+        ("org: acme/platform", "'acme/platform' is no org: only GitLab has groups in groups"),
         ("timezone: Mars/Olympus", "`timezone`: 'Mars/Olympus' is no time zone"),
         ("campaigns: [a, a]", "`campaigns`: 'a' is there twice"),
         ("quota: {usd_per_month: .nan}", "`quota.usd_per_month` is nan; it must be a finite number"),

@@ -167,7 +167,9 @@ class TestOpen:
             Mirror.open(tmp_path / "mirrors", org, name)
 
     def test_a_name_may_have_slashes(self, tmp_path: Path) -> None:
-        assert Mirror.open(tmp_path, "acme", "group/tool").folder == tmp_path / "acme" / "group" / "tool.git"
+        folder = tmp_path / "acme" / "group" / "tool.git"
+        assert Mirror.open(tmp_path, "acme", "group/tool").folder == folder
+        assert Mirror.open(tmp_path, "acme/group", "tool").folder == folder
 
 
 class TestKeep:
