@@ -2,6 +2,7 @@
 
 received --take, handle--> done | ignored (nothing here is about it) | failed (the reason says why)
     ^------- put_back -----'
+    ^------- receive, delivered once more by hand ---------- failed
 
 Who takes one has it for the time of a lease. Whatever is told of it after counts only while nobody else has taken it since.
 """
@@ -38,11 +39,17 @@ class Delivery:
 
 
 def receive(tx: Connection, *, host: str, id: str, event: str, body: bytes, signers: Collection[str], now: datetime) -> bool:
-    """Store a delivery; False, and nothing done, where one with this id is known."""
+    """Store a delivery; False, and nothing done, where one with this id is known.
+
+    One that has failed is taken up again: somebody had it delivered once more, by hand, after the cause was mended.
+    """
     row = {"id": id, "host": host, "event": event, "body": body, "sha256": sha256(body).hexdigest(), "state": "received"}
     fresh = row | {"signers": " ".join(sorted(signers)), "tries": 0, "reason": "", "received_at": now}
     stored = upsert(tx, deliveries).values(fresh).on_conflict_do_nothing().returning(deliveries.c.id)
-    return tx.execute(stored).one_or_none() is not None
+    if tx.execute(stored).one_or_none() is not None:
+        return True
+    failed = (deliveries.c.id == id, deliveries.c.host == host, deliveries.c.state == "failed")
+    return bool(tx.execute(update(deliveries).where(*failed).values(fresh | {"handled_at": None})).rowcount)
 
 
 def take(tx: Connection, *, now: datetime, lease: timedelta, limit: int) -> list[Delivery]:

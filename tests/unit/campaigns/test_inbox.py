@@ -352,6 +352,20 @@ class TestFailures:
         assert post.state(delivery) == "failed: there is no such issue (look for it)"
         assert "there is no such issue" in caplog.text
 
+    def test_what_has_failed_is_taken_up_when_it_is_delivered_once_more(self, talker: Talker, post: Post) -> None:
+        """By somebody's hand, after the cause was mended; what is done is not done a second time."""
+        told, delivery = deliveries.commented("/whimbrel help", number=ISSUE), "by-hand"
+        self.error = NotFound("there is no such issue")
+        post.deliver("issue_comment", told, delivery)
+        post.handle_all()
+        assert post.state(delivery) == "failed: there is no such issue"
+        self.error = None
+        for _ in range(2):
+            post.deliver("issue_comment", told, delivery)
+            post.handle_all()
+            assert post.state(delivery) == "done: "
+        assert len(talker.said("tool", ISSUE)) == talker.edits == 1
+
     def test_a_policy_that_is_being_written_is_waited_for(self, post: Post, delivery: str) -> None:
         self.error = PolicyError("mapping values are not allowed here", place="acme.yaml:3")
         post.handle_all()
