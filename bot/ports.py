@@ -137,6 +137,14 @@ class KnowsProperties(Protocol):
         """The values of each property that is set, by the repository's name."""
 
 
+@runtime_checkable
+class KnowsTeams(Protocol):
+    """A host where an org has teams."""
+
+    def is_in_team(self, org: str, team: str, user: str) -> bool:
+        """Is the person in this team, or in one below it? As it was a minute ago at most. Raises NotFound without the team."""
+
+
 @dataclass(frozen=True, slots=True)
 class HostCommit:
     """A commit that a host made: its full id, and the branch that holds it until it is let go of."""

@@ -174,6 +174,7 @@ def _help(ask: Ask) -> Reply:
         "org": ask.org.org,
         "usages": list(USAGE.values()),
         "permission": ask.org.may_trigger.permission,
+        "teams": ask.org.may_trigger.teams,
         "policies": [_shown(policy) for policy in admitted],
     })  # fmt: skip
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.repositories import Repository
-from bot.errors import UsageError
-from bot.ports import Conversation, Host
+from bot.errors import NotFound, UsageError
+from bot.ports import Conversation, Host, KnowsTeams
+
+log = logging.getLogger(__name__)
 
 RANKS = ("none", "read", "write", "admin")
 
@@ -13,13 +17,13 @@ RANKS = ("none", "read", "write", "admin")
 def require_permission(host: Host, org: OrgPolicy, actor: str) -> None:
     """May they start a campaign on the whole org? Raises UsageError, naming what is missing."""
     if not _is_named(org, actor):
-        _require(org, actor, host.permission(org.org, actor), org.org)
+        _require(host, org, actor, host.permission(org.org, actor), org.org)
 
 
 def require_permission_on(conversation: Conversation, org: OrgPolicy, repository: Repository, actor: str) -> None:
     """May they have the bot work on this one repository? Raises UsageError, naming what is missing."""
     if not _is_named(org, actor):
-        _require(org, actor, conversation.permission_on(repository, actor), repository.full_name)
+        _require(conversation, org, actor, conversation.permission_on(repository, actor), repository.full_name)
 
 
 def _is_named(org: OrgPolicy, actor: str) -> bool:
@@ -27,10 +31,23 @@ def _is_named(org: OrgPolicy, actor: str) -> bool:
     return actor.casefold() in (user.casefold() for user in org.may_trigger.users)
 
 
-def _require(org: OrgPolicy, actor: str, has: str, place: str) -> None:
-    needed = org.may_trigger.permission
-    if RANKS.index(has) < RANKS.index(needed):
-        raise UsageError(
-            f"{actor} has the permission `{has}` on {place}, `{needed}` is needed to start a campaign",
-            mend=f"may_trigger in policies/orgs/{org.org}.yaml says who may",
-        )
+def _require(host: object, org: OrgPolicy, actor: str, has: str, place: str) -> None:
+    needed, teams = org.may_trigger.permission, org.may_trigger.teams
+    if RANKS.index(has) >= RANKS.index(needed) or any(_is_in(host, org, team, actor) for team in teams):
+        return
+    neither = f", and {actor} is in no team of {', '.join(teams)}" if teams else ""
+    raise UsageError(
+        f"{actor} has the permission `{has}` on {place}, `{needed}` is needed to start a campaign{neither}",
+        mend=f"may_trigger in policies/orgs/{org.org}.yaml says who may",
+    )
+
+
+def _is_in(host: object, org: OrgPolicy, team: str, actor: str) -> bool:
+    """A team that is not there (any more) admits nobody, and keeps nobody out."""
+    if not isinstance(host, KnowsTeams):
+        return False
+    try:
+        return host.is_in_team(org.org, team, actor)
+    except NotFound as error:
+        log.warning("may_trigger of %s: %s", org.org, error.explanation)
+        return False

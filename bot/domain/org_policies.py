@@ -11,15 +11,9 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from bot.domain.money import MicroUsd, micro_usd
-from bot.domain.policy_types import Name, Strict, Usd, unique
+from bot.domain.policy_types import Name, Strict, Text, Usd, unique
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
-
-def _no_teams(values: list[str]) -> list[str]:
-    if values:
-        raise ValueError("teams are not asked of a host yet: give the team the permission, or name its people in `users`")
-    return values
 
 
 class Quota(Strict):
@@ -61,11 +55,12 @@ class BreakerPolicy(Strict):
 
 
 class MayTrigger(Strict):
-    """Who may start a campaign: everybody whose permission on the org is at least this, and those named."""
+    """Who may start a campaign: everybody whose permission on the org is at least this, those named, and who is in a team."""
 
     permission: Literal["read", "write", "admin"] = "write"
     users: list[str] = []
-    teams: Annotated[list[str], AfterValidator(_no_teams)] = []
+    teams: Annotated[list[Text], AfterValidator(unique)] = []
+    """Of the org, by the name in their address (GitHub's slug, a GitLab group's path): the host is asked who is in them."""
 
 
 def server_url(value: str) -> str:
@@ -101,6 +96,12 @@ class OrgPolicy(Strict):
     def _forks_elsewhere(self) -> OrgPolicy:
         if self.forks is not None and self.forks.casefold() == self.org.casefold():
             raise ValueError(f"`forks: {self.forks}` is the org itself: forks need another place, where the bot may push")
+        return self
+
+    @model_validator(mode="after")
+    def _teams_of_a_host(self) -> OrgPolicy:
+        if self.may_trigger.teams and self.host_kind == "local":
+            raise ValueError("a folder of repositories has no teams: name people in `may_trigger: {users: [...]}`")
         return self
 
     @property

@@ -34,6 +34,7 @@ from bot.hosts.github_app import (
     TokenAccess,
 )
 from bot.hosts.github_credentials import GitHubApp, Token
+from bot.hosts.github_teams import Teams
 from bot.hosts.github_transport import Client, Endpoints, Transport
 from bot.hosts.http_transport import Governor, Now
 from bot.ports import HostCommit
@@ -48,8 +49,9 @@ class GitHubHost:
     purpose alone.
     """
 
-    def __init__(self, access: Access, transport: Transport, org: str):
+    def __init__(self, access: Access, transport: Transport, org: str, now: Now):
         self._access, self._transport, self._org = access, transport, org
+        self._teams = Teams(now)
 
     def repositories(self, org: str) -> Iterator[Repository]:
         """Ordered by name, without regard to case; those alone that an owner has chosen, where that is so."""
@@ -139,6 +141,9 @@ class GitHubHost:
     def permission(self, org: str, user: str) -> str:
         return github_conversation.permission(self._looking(), org, user)
 
+    def is_in_team(self, org: str, team: str, user: str) -> bool:
+        return self._teams.has(self._looking(), org, team, user)
+
     def permission_on(self, repository: Repository, user: str) -> str:
         return github_conversation.permission_on(self._looking(), repository, user)
 
@@ -193,5 +198,5 @@ def github_host(
     """The host of one org of the instance at `url`. Raises ConfigurationError for an App's key that cannot be used."""
     transport = Transport(Endpoints(url), governor, now)
     if isinstance(credential, Token):
-        return GitHubHost(TokenAccess(credential, transport), transport, org)
-    return GitHubHost(AppAccess(credential, transport, org, now), transport, org)
+        return GitHubHost(TokenAccess(credential, transport), transport, org, now)
+    return GitHubHost(AppAccess(credential, transport, org, now), transport, org, now)

@@ -58,7 +58,8 @@ def organization(hub: FakeGitHub, ask: Ask, ada: str) -> None:
     hub.add_team("acme", "reviewers", ["mia"])
     for path in (
         "/orgs/acme", "/orgs/acme/repos", "/orgs/acme/properties/values", "/orgs/acme/memberships/ada", "/orgs/acme/members",
-        "/orgs/acme/teams", "/orgs/acme/teams/reviewers/members", "/orgs/acme/teams/reviewers/memberships/mia",
+        "/orgs/acme/teams",
+        "/orgs/acme/teams/reviewers", "/orgs/acme/teams/reviewers/members", "/orgs/acme/teams/reviewers/memberships/mia",
         "/users/mia", "/meta", "/rate_limit", f"{TWO}/properties/values",
     ):  # fmt: skip
         ok(ask("GET", path))

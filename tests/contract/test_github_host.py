@@ -452,6 +452,25 @@ class TestPermission:
         assert given == {"ann": "read", "ben": "write", "cid": "write", "dot": "admin", "nobody-at-all": "none"}
 
 
+class TestTeams:
+    def test_who_is_in_one_is_asked_of_github_and_kept_for_a_minute(
+        self, acme: FakeGitHub, host: GitHubHost, clock: ManualClock
+    ) -> None:
+        acme.add_team("acme", "platform", ["Mia"])
+        members = acme.state.organization("acme").teams["platform"].members
+        for _ in range(2):
+            assert [host.is_in_team("acme", "platform", login) for login in ("mia", "ada")] == [True, False]
+        assert asked(acme, "GET", "/memberships/mia") == asked(acme, "GET", "/memberships/ada") == 1
+        members.discard("mia")
+        assert host.is_in_team("acme", "platform", "MIA")
+        clock.advance(60)
+        assert not host.is_in_team("acme", "platform", "mia")
+
+    def test_without_the_team_nobody_is(self, host: GitHubHost) -> None:
+        with pytest.raises(NotFound, match="there is no team acme/platform"):
+            host.is_in_team("acme", "platform", "mia")
+
+
 def test_git_pushes_and_fetches_with_its_token(acme: FakeGitHub, host: GitHubHost, tmp_path: Path) -> None:
     mirror = Mirror.open(tmp_path / "mirrors", "acme", "one")
     heads = mirror.fetch(host.remote(ONE), ["main", BRANCH, "no-such-branch"])

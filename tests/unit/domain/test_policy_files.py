@@ -180,6 +180,9 @@ def test_all_mistakes_are_told_at_once_in_the_order_of_the_file() -> None:
         ("campaigns: [a, a]", "`campaigns`: 'a' is there twice"),
         ("quota: {usd_per_month: .nan}", "`quota.usd_per_month` is nan; it must be a finite number"),
         ("windows: []", "`windows` is not offered yet"),
+        ("may_trigger: {teams: [platform]}", "a folder of repositories has no teams"),
+        ("forks: ACME", "`forks: ACME` is the org itself"),
+        ("forks: '../x'", "`forks`"),
     ],
 )
 def test_mistakes_of_an_org_policy(line: str, problem: str) -> None:

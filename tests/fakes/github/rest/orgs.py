@@ -121,6 +121,16 @@ def list_teams(call: Call, org: str) -> Reply:
     return call.page(list(owner.teams.values()), lambda each: shapes.team(call.state, owner, each))
 
 
+@on("GET", "/orgs/<org>/teams/<slug>")
+def get_team(call: Call, org: str, slug: str) -> Reply:
+    owner = call.state.organization(org)
+    _require_member(call, owner, "members")
+    found, moment = _team(owner, slug), shapes.when(owner.created_at)
+    figures = {"members_count": len(found.members), "repos_count": 0, "created_at": moment, "updated_at": moment}
+    about = {**figures, "organization": shapes.organization_full(call.state, owner)}
+    return Reply(200, {**shapes.team(call.state, owner, found), **about})
+
+
 @on("GET", "/orgs/<org>/teams/<slug>/members")
 def list_team_members(call: Call, org: str, slug: str) -> Reply:
     owner = call.state.organization(org)
