@@ -15,7 +15,7 @@ from bot.campaigns.planning import make_plan
 from bot.domain.commands import USAGE, Command, Verb
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
-from bot.domain.pull_requests import PullRequestState, Thread
+from bot.domain.pull_requests import PullRequest, PullRequestState, Thread
 from bot.domain.repositories import Repository
 from bot.domain.states import RunState
 from bot.errors import NotFound, UsageError
@@ -72,7 +72,9 @@ def answer(ask: Ask, command: Command, *, by_label: bool = False) -> Reply | Non
         case Verb.RETRY:
             _retry(ask, command.words)
         case Verb.REBASE:
-            _retry(ask)
+            _rebase(ask)
+        case Verb.TAKEOVER:
+            _take_over(ask)
         case Verb.CLOSE:
             return _close(ask)
         case Verb.STATUS:
@@ -145,6 +147,33 @@ def _retry(ask: Ask, words: str = "") -> None:
             control.retry_alone(tx, ask.services, run, actor=ask.actor, words=words)
             in_vain = words and not policy.uses_model
             _follow(tx, ask, run, "no step of it asks a model, so the words have no effect" if in_vain else "")
+
+
+def _rebase(ask: Ask) -> None:
+    """Bring what was published to the base as it is by then."""
+    run, publication = _behind(ask)
+    if publication is not None:
+        _require_open(ask, publication)
+    with ask.services.database.transaction() as tx:
+        _require_admitted(ask, campaigns.get(tx, run.campaign_id).policy.name)
+        if effects.do_once(tx, ask.org.org, f"rebase:{ask.key}", ask.services.clock.now()):
+            control.rebase_alone(tx, ask.services, run, actor=ask.actor)
+            _follow(tx, ask, run, "")
+
+
+def _take_over(ask: Ask) -> None:
+    """Give the branch to the bot, with the commits that people have put on it so far."""
+    publication = _published(ask)
+    _require_admitted(ask, publication.change.policy)
+    _require_open(ask, publication)
+    found = _on_host(ask, publication)
+    run, _ = _behind(ask)
+    if found is None:
+        raise UsageError(f"the host shows #{ask.number} no more")
+    with ask.services.database.transaction() as tx:
+        if effects.do_once(tx, ask.org.org, f"takeover:{ask.key}", ask.services.clock.now()):
+            control.take_over(tx, ask.services, publication, run, found.head, actor=ask.actor)
+            _follow(tx, ask, run, "")
 
 
 def _close(ask: Ask) -> Reply:
@@ -223,8 +252,13 @@ def _require_open(ask: Ask, publication: Publication) -> None:
 
 def _state_on_host(ask: Ask, publication: Publication) -> PullRequestState | None:
     """As the host has it now; None where it shows it no more."""
+    found = _on_host(ask, publication)
+    return found.state if found else None
+
+
+def _on_host(ask: Ask, publication: Publication) -> PullRequest | None:
     found = ask.services.host(ask.org).pull_requests(ask.repository, publication.branch)
-    return next((each.state for each in found if each.number == ask.number), None)
+    return next((each for each in found if each.number == ask.number), None)
 
 
 def _follow(tx: Connection, ask: Ask, run: Run, note: str) -> None:

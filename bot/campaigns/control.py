@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 from bot.domain.states import CampaignState, Outcome
 from bot.errors import FenceLost, UsageError
 from bot.services import Services
-from bot.store import audit, campaigns, ledger, runs
+from bot.store import audit, campaigns, ledger, refreshes, runs
 from bot.store.campaigns import Campaign
+from bot.store.publications import Publication
 from bot.store.runs import Dispatch, Run
 from bot.tracking.leases import reclaim
 
@@ -61,22 +62,54 @@ def retry_alone(tx: Connection, services: Services, run: Run, *, actor: str, wor
 
     Raises UsageError as `retry` does, and for a run of a campaign that is held or was cancelled.
     """
+    _reopen(tx, services, _under_way(tx, run), [run.id], actor=actor, words=words)
+
+
+def rebase_alone(tx: Connection, services: Services, run: Run, *, actor: str) -> None:
+    """Bring what one ended run has published to its base as it is now; a model is asked only where that does not apply there.
+
+    Raises UsageError as `retry_alone` does.
+    """
+    _reopen(tx, services, _under_way(tx, run), [run.id], actor=actor, rebase=True)
+
+
+def take_over(tx: Connection, services: Services, publication: Publication, run: Run, head: str, *, actor: str) -> None:
+    """Somebody gives the bot the branch at `head`, with their commits on it, and the run goes on. Raises UsageError."""
+    change = publication.change
+    refreshes.take_over(tx, publication, head, actor, services.clock.now())
+    audit.append(
+        tx, services.audit_key, services.clock, org=change.org, actor=actor, action="pull_request.taken_over",
+        subject=f"{change.org}/{change.repository}#{publication.number}",
+        details={"policy": change.policy, "branch": publication.branch, "head": head},
+    )  # fmt: skip
+    rebase_alone(tx, services, run, actor=actor)
+
+
+def _under_way(tx: Connection, run: Run) -> Campaign:
     campaign = campaigns.get(tx, run.campaign_id)
     if campaign.state not in (CampaignState.RUNNING, CampaignState.COMPLETED):
         raise UsageError(f"campaign {campaign.id} of {campaign.policy.name} is {campaign.state}")
-    _reopen(tx, services, campaign, [run.id], actor=actor, words=words)
+    return campaign
 
 
 def _reopen(
-    tx: Connection, services: Services, campaign: Campaign, run_ids: Sequence[str], *, actor: str, words: str = ""
+    tx: Connection,
+    services: Services,
+    campaign: Campaign,
+    run_ids: Sequence[str],
+    *,
+    actor: str,
+    words: str = "",
+    rebase: bool = False,
 ) -> list[str]:
     other = campaigns.active(tx, campaign.org, campaign.policy.name)
     if other is not None and other.id != campaign.id:
         raise UsageError(f"{other.id} is the active campaign of {campaign.policy.name}", mend=f"whimbrel cancel {other.id}")
-    again = runs.reopen(tx, campaign.id, run_ids, words)
+    again = runs.reopen(tx, campaign.id, run_ids, words=words, rebase=rebase)
     if again:
         campaigns.reactivate(tx, campaign)
-        _record(tx, services, campaign, actor, "campaign.retried", runs=again, words=bool(words))
+        action = "campaign.rebased" if rebase else "campaign.retried"
+        _record(tx, services, campaign, actor, action, runs=again, words=bool(words))
     return again
 
 

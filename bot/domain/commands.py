@@ -28,6 +28,7 @@ class Verb(StrEnum):
     PLAN = "plan"
     RETRY = "retry"
     REBASE = "rebase"
+    TAKEOVER = "takeover"
     CLOSE = "close"
     STATUS = "status"
     HELP = "help"
@@ -38,6 +39,7 @@ USAGE = {
     Verb.PLAN: "plan POLICY",
     Verb.RETRY: "retry [words for the agent]",
     Verb.REBASE: "rebase",
+    Verb.TAKEOVER: "takeover",
     Verb.CLOSE: "close",
     Verb.STATUS: "status",
     Verb.HELP: "help",

@@ -5,11 +5,13 @@ Nothing that a repository or an agent wrote is run here: no hook, filter, fsmoni
 
 from bot.git.applying import apply_changeset
 from bot.git.checkouts import Snapshot, checkout
-from bot.git.collecting import Ceilings, collect
+from bot.git.collecting import Ceilings, check_paths, collect
 from bot.git.commits import (
     CommitInfo,
     Signature,
     changed_lines,
+    changes_between,
+    commits_apart,
     commits_between,
     diff,
     read_blob,
@@ -19,6 +21,7 @@ from bot.git.commits import (
 )
 from bot.git.files import read_file, write_file
 from bot.git.importing import Imported, import_folder
+from bot.git.merging import is_plain_merge, meeting_point, merged_tree, moved_tree, write_merge
 from bot.git.mirrors import Mirror, forget_dead
 
 __all__ = [
@@ -30,16 +33,24 @@ __all__ = [
     "Snapshot",
     "apply_changeset",
     "changed_lines",
+    "changes_between",
+    "check_paths",
     "checkout",
     "collect",
+    "commits_apart",
     "commits_between",
     "diff",
     "forget_dead",
     "import_folder",
+    "is_plain_merge",
+    "meeting_point",
+    "merged_tree",
+    "moved_tree",
     "read_blob",
     "read_changeset",
     "read_file",
     "same_at",
     "write_commit",
     "write_file",
+    "write_merge",
 ]

@@ -78,6 +78,13 @@ def collect(
     return Changeset(base, tuple(changes))
 
 
+def check_paths(changeset: Changeset, paths: Sequence[str]) -> None:
+    """Hold a change that was not collected just now to what may be changed today. Raises ChangeRefused."""
+    allowed = _patterns(paths)
+    if outside := [path for path in changeset.paths if not allowed.match_file(path)]:
+        raise ChangeRefused(told([_not_among(path) for path in outside]))
+
+
 def _walk(tree: Path, reasons: list[str]) -> dict[str, Stamp]:
     """Everything in the tree that is no folder, by its path. What must not be there at all becomes a reason."""
     found: dict[str, Stamp] = {}
@@ -148,7 +155,11 @@ class _Rules:
             if path == submodule or path.startswith(f"{submodule}/") or submodule.startswith(f"{path}/"):
                 raise ChangeRefused([f"{shown(path)} is in the place of the submodule {shown(submodule)}"])
         if not self.allowed.match_file(path):
-            raise ChangeRefused([f"{shown(path)} is not among the paths that the policy may change"])
+            raise ChangeRefused([_not_among(path)])
+
+
+def _not_among(path: str) -> str:
+    return f"{shown(path)} is not among the paths that the policy may change"
 
 
 def file_mode(path: str, stamp: Stamp) -> FileMode:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -58,9 +58,14 @@ def read_changeset(mirror: Mirror, commit: str) -> Changeset:
     """What `write_commit` was given: the change that a commit makes on its only parent. Raises GitError."""
     made = mirror.commit(commit)
     (base,) = made.parent_ids
-    trees = [mirror.read(each.tree_id, pygit2.Tree) for each in (mirror.commit(str(base)), made)]
-    found = trees[0].diff_to_tree(trees[1], flags=DiffOption.INCLUDE_TYPECHANGE)
-    return Changeset(str(base), tuple(sorted((_change(mirror, delta) for delta in found.deltas), key=lambda each: each.path)))
+    return changes_between(mirror, str(base), made.tree_id)
+
+
+def changes_between(mirror: Mirror, base: str, tree: pygit2.Oid) -> Changeset:
+    """What makes the commit `base` that tree. Raises GitError."""
+    before, after = (mirror.read(each, pygit2.Tree) for each in (mirror.commit(base).tree_id, tree))
+    found = before.diff_to_tree(after, flags=DiffOption.INCLUDE_TYPECHANGE)
+    return Changeset(base, tuple(sorted((_change(mirror, delta) for delta in found.deltas), key=lambda each: each.path)))
 
 
 def _change(mirror: Mirror, delta: pygit2.DiffDelta) -> FileChange:
@@ -72,9 +77,16 @@ def _change(mirror: Mirror, delta: pygit2.DiffDelta) -> FileChange:
 
 def commits_between(mirror: Mirror, base: str, head: str) -> list[CommitInfo]:
     """The commits that `head` has and `base` has not, oldest first."""
+    found = (mirror.commit(each) for each in commits_apart(mirror, head, [base]))
+    return [CommitInfo(str(each.id), each.author.name, each.author.email, each.message) for each in found]
+
+
+def commits_apart(mirror: Mirror, head: str, others: Iterable[str]) -> list[str]:
+    """The ids of the commits that `head` has and none of the `others` has, oldest first."""
     walker = mirror.repository.walk(mirror.commit(head).id, SortMode.TOPOLOGICAL | SortMode.REVERSE)
-    walker.hide(mirror.commit(base).id)
-    return [CommitInfo(str(found.id), found.author.name, found.author.email, found.message) for found in walker]
+    for other in others:
+        walker.hide(mirror.commit(other).id)
+    return [str(found.id) for found in walker]
 
 
 def read_blob(mirror: Mirror, commit: str, path: str) -> bytes | None:

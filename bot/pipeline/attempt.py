@@ -8,15 +8,16 @@ from bot.git import diff
 from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.checks import run_checks
 from bot.pipeline.lease import Deadline, Lease
-from bot.pipeline.making import Work, make, take_up
-from bot.pipeline.publishing import Proposal, publish
+from bot.pipeline.making import Work, bring_over, make, take_up
+from bot.pipeline.publishing import Proposal, publish, step_back
 from bot.pipeline.recorder import Recorder
+from bot.pipeline.renderings import keep_merged, keep_renderings
 from bot.pipeline.reporting import keep_report
+from bot.pipeline.standing import land, stand
 from bot.pipeline.starting import Base, fetch, hold_budget, tighten
 from bot.pipeline.workspaces import workspace
 from bot.ports import Workspace
 from bot.services import Services
-from bot.store import records, runs
 from bot.store.ledger import Accounts
 
 
@@ -42,26 +43,36 @@ def change(
     recorder: Recorder,
     stop: Deadline,
 ) -> Ended:
-    work = take_up(services, assignment, base, recorder) or make(services, assignment, accounts, base, place, recorder, stop)
+    standing = stand(services, assignment, base)
+    if standing.why_frozen:
+        return step_back(services, assignment, base, standing.why_frozen)
+    keep_merged(services, assignment)
+    work = (
+        take_up(services, assignment, base, recorder)
+        or bring_over(services, assignment, base, standing.own, recorder)
+        or make(services, assignment, accounts, base, place, recorder, stop)
+    )
     if work.told.report is not None:
-        return keep_report(work.told.report, check(services, assignment, base, work, recorder, stop), recorder)
+        verdict = check(services, assignment, base, work.commit or base.commit, recorder, stop)
+        return keep_report(work.told.report, verdict, recorder)
     if not work.changeset:
-        keep_renderings(services, assignment, work)
+        keep_renderings(services, assignment, work.told)
         return Ended(Outcome.NO_CHANGE, "nothing to change: the repository already is as the policy wants it")
-    verdict = check(services, assignment, base, work, recorder, stop)
-    ended = propose(services, assignment, base, work, verdict, recorder)
-    if ended.outcome is Outcome.PUBLISHED:
-        keep_renderings(services, assignment, work)
-    return ended
+    landing = land(services, assignment, base, standing, work.commit)
+    if landing.frozen:
+        return step_back(services, assignment, base, landing.frozen)
+    verdict = check(services, assignment, base, landing.commit, recorder, stop)
+    return propose(services, assignment, base, work, landing.commit, verdict, recorder)
 
 
-def check(services: Services, assignment: Assignment, base: Base, work: Work, recorder: Recorder, stop: Deadline) -> Verdict:
+def check(services: Services, assignment: Assignment, base: Base, commit: str, recorder: Recorder, stop: Deadline) -> Verdict:
+    """Prove what the branch will show, with people's commits in it where there are any."""
     recorder.enter(Stage.CHECK, f"{len(assignment.policy.checks)} checks to pass")
     verdict = run_checks(
         assignment.policy.checks,
         services.sandbox,
         base.mirror,
-        work.changeset,
+        commit,
         services.attempts / assignment.run.attempt_key / "check",
         limits=assignment.policy.limits,
         remaining_seconds=stop.remaining_seconds,
@@ -73,7 +84,9 @@ def check(services: Services, assignment: Assignment, base: Base, work: Work, re
     return verdict
 
 
-def propose(services: Services, assignment: Assignment, base: Base, work: Work, verdict: Verdict, recorder: Recorder) -> Ended:
+def propose(
+    services: Services, assignment: Assignment, base: Base, work: Work, commit: str, verdict: Verdict, recorder: Recorder
+) -> Ended:
     """Publish what passed; a change that did not pass, and a preview's, is kept as a diff only."""
     changeset = work.changeset
     recorder.artifact("diff", diff(base.mirror, base.commit, work.commit).encode("utf-8", "surrogateescape"))
@@ -85,13 +98,4 @@ def propose(services: Services, assignment: Assignment, base: Base, work: Work, 
     variables = {**assignment.variables(base.commit), "outputs": work.told.outputs}
     proposal = Proposal(changeset, verdict, variables, base.place, base.branch_head)
     renderer, host = services.renderer(assignment.campaign.revision), services.host(assignment.campaign.org_policy)
-    return publish(services, assignment, proposal, work.commit, base.mirror, host, renderer, recorder)
-
-
-def keep_renderings(services: Services, assignment: Assignment, work: Work) -> None:
-    run = assignment.run
-    with services.database.transaction() as tx:
-        runs.require(tx, run)
-        for file, content in work.told.renderings.items():
-            key = (run.org, assignment.policy.name, run.repository.name, file)
-            records.save_rendering(tx, key, content, services.clock.now())
+    return publish(services, assignment, proposal, commit, base.mirror, host, renderer, recorder)

@@ -1,15 +1,14 @@
-"""Checks: a new sandbox, on a new checkout of base and changeset, with a fresh HOME and no way to a model."""
+"""Checks: a new sandbox, on a new checkout of what is to be published, with a fresh HOME and no way to a model."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bot.domain.changesets import Changeset
 from bot.domain.policies import Limits
 from bot.domain.steps import Check
 from bot.domain.verdicts import CheckResult, Verdict, judge_checks
-from bot.git import Mirror, apply_changeset, checkout
+from bot.git import Mirror, checkout
 from bot.pipeline.workspaces import workspace
 from bot.ports import Emit, Sandbox, SandboxCommand, SandboxEnd, Workspace
 
@@ -18,7 +17,7 @@ def run_checks(
     checks: Sequence[Check],
     sandbox: Sandbox,
     mirror: Mirror,
-    changeset: Changeset,
+    commit: str,
     root: Path,
     *,
     limits: Limits,
@@ -30,8 +29,7 @@ def run_checks(
     if not checks:
         return judge_checks(())
     with workspace(root, sandbox.user) as place:
-        checkout(mirror, changeset.base, place.tree)
-        apply_changeset(place.tree, changeset)
+        checkout(mirror, commit, place.tree)
         results = []
         for check in checks:
             result = _run(check, sandbox, place, limits, remaining_seconds(), cancelled)

@@ -36,6 +36,9 @@ def committed(
     elif not isinstance(host, VerifiedCommits):
         recorder.emit("the commit is pushed, and shown as verified by nobody: this host makes none itself")
         yield commit
+    elif mirror.commit(commit).parent_ids != [mirror.commit(changeset.base).id]:
+        recorder.emit("the commit is pushed, and shown as verified by nobody: it joins the change with people's commits")
+        yield commit
     elif reason := host.why_not(changeset):
         recorder.emit(f"the commit is pushed, and not shown as verified: {reason}")
         yield commit

@@ -18,7 +18,8 @@ from bot.domain.policies import COMMIT_TEMPLATE
 from bot.domain.redaction import redact_data
 from bot.domain.states import Stage
 from bot.domain.steps import ClaudeStep, CommandStep, Step, TemplateStep
-from bot.git import Signature, checkout, collect, read_changeset, write_commit
+from bot.errors import ChangeRefused
+from bot.git import Signature, changes_between, check_paths, checkout, collect, moved_tree, read_changeset, write_commit
 from bot.pipeline.assignment import Assignment
 from bot.pipeline.lease import Deadline
 from bot.pipeline.recorder import Recorder
@@ -28,6 +29,7 @@ from bot.ports import StepContext, Workspace
 from bot.services import BOT_EMAIL, BOT_NAME, Services
 from bot.store import records, runs
 from bot.store.ledger import Accounts
+from bot.store.own_commits import Own
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,9 @@ class Told:
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Told:
-        renderings = {path: base64.b64decode(text) for path, text in kept["renderings"].items()}
-        return cls(renderings, dict(kept["outputs"]), kept["report"])
+        """Of an attempt that noted nothing, there is nothing."""
+        renderings = {path: base64.b64decode(text) for path, text in kept.get("renderings", {}).items()}
+        return cls(renderings, dict(kept.get("outputs", {})), kept.get("report"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,29 @@ def take_up(services: Services, assignment: Assignment, base: Base, recorder: Re
     changeset = read_changeset(base.mirror, left.commit) if left.commit else Changeset(base.commit, ())
     recorder.enter(Stage.COLLECT, f"taking up what attempt {left.fence} had made: {_files(changeset)} changed")
     return keep(services, assignment, base, changeset, Told.from_json(left.made))
+
+
+def bring_over(services: Services, assignment: Assignment, base: Base, own: Own | None, recorder: Recorder) -> Work | None:
+    """What a model made of an earlier base, brought to this one without asking it again; None where it must be asked.
+
+    Only for a run that is to be rebased: whoever asks for a retry wants it thought of anew. Steps that ask no model are simply
+    made again.
+    """
+    mirror, policy = base.mirror, assignment.policy
+    if own is None or not assignment.run.rebase or not policy.uses_model or own.revision != assignment.campaign.revision:
+        return None
+    tree = moved_tree(mirror, own.commit, own.base, base.commit) if mirror.has(own.commit) and mirror.has(own.base) else None
+    if tree is None:
+        recorder.emit(f"what was made of {own.base[:12]} does not apply to {base.commit[:12]}: it is made anew")
+        return None
+    changeset = changes_between(mirror, base.commit, tree)
+    try:
+        check_paths(changeset, policy.paths)
+    except ChangeRefused as refused:
+        recorder.emit(f"what was made of {own.base[:12]} may not be brought over, so it is made anew: {refused}")
+        return None
+    recorder.enter(Stage.COLLECT, f"brought over from {own.base[:12]}, and no model asked: {_files(changeset)} changed")
+    return keep(services, assignment, base, changeset, Told.from_json(own.made))
 
 
 def keep(services: Services, assignment: Assignment, base: Base, changeset: Changeset, told: Told) -> Work:

@@ -25,10 +25,11 @@ from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.committing import committed
 from bot.pipeline.places import Place, ready
 from bot.pipeline.recorder import Recorder
+from bot.pipeline.starting import Base
 from bot.ports import Host
 from bot.rendering import Renderer
 from bot.services import Services
-from bot.store import audit, ledger, publications, runs, tellings
+from bot.store import audit, ledger, own_commits, publications, runs, tellings
 from bot.store.publications import Publication
 
 CODEOWNERS_PLACES = ("CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS", "docs/CODEOWNERS")
@@ -60,21 +61,13 @@ def publish(
     renderer: Renderer,
     recorder: Recorder,
 ) -> Ended:
-    """Make the change visible to its reviewers. Raises CeilingReached, StaleHead, HostError, GitError or FenceLost."""
-    run = assignment.run
-    if not _may_move(services, proposal, mirror):
-        _tell_that_it_is_frozen(host, assignment, proposal)
-        return Ended(Outcome.SKIPPED, f"the branch {proposal.head} has commits by people: left as it is")
+    """Show the change to its reviewers, as `commit`. Raises CeilingReached, StaleHead, HostError, GitError or FenceLost."""
     stays = _why_it_stays(services, host, assignment, proposal.head)
     if stays is not None:
         return Ended(Outcome.SKIPPED, stays)
     publication = _intend(services, assignment, proposal)
     head = _push(services, assignment, proposal, commit, mirror, host, recorder)
-    with services.database.transaction() as tx:
-        runs.require(tx, run)
-        now = services.clock.now()
-        publications.record_push(tx, publication, head=head, base_head=proposal.changeset.base, now=now)
-        tellings.intend_check(tx, run.org, run.repository.name, head, run.id, run.fence, now)
+    _record_push(services, assignment, proposal, publication, head)
     text = _text(services, assignment, proposal, mirror, renderer)
     pull_request = _ensure(host, assignment, proposal, text)
     _record(services, assignment, proposal, publication, pull_request)
@@ -87,24 +80,35 @@ def _what_was_proven(proposal: Proposal) -> str:
     return f"{files} file{'s' if files != 1 else ''} changed, {proposal.verdict.reason}"
 
 
-def _may_move(services: Services, proposal: Proposal, mirror: Mirror) -> bool:
-    """Only a branch that this bot left where it is, or one whose commits are all in the base, may be moved."""
-    if proposal.seen is None or mirror.is_ancestor(proposal.seen, proposal.changeset.base):
-        return True
-    with services.database.reading() as tx:
-        return runs.made_by_us(tx, proposal.seen)
+def step_back(services: Services, assignment: Assignment, base: Base, reason: str) -> Ended:
+    """The branch is people's: nothing is pushed to it, and they are told so, once a head."""
+    branch, org = base.place.head, assignment.campaign.org_policy
+    _tell_that_it_is_frozen(services.host(org), assignment, base, reason)
+    with services.database.transaction() as tx:
+        runs.require(tx, assignment.run)
+        known = publications.find(tx, assignment.change)
+        if known is not None and known.state == "open" and known.frozen != reason:
+            publications.freeze(tx, known, reason, services.clock.now())
+    return Ended(Outcome.SKIPPED, f"the branch {branch} has {reason}: left as it is")
 
 
-def _tell_that_it_is_frozen(host: Host, assignment: Assignment, proposal: Proposal) -> None:
-    """Once a head, on the open pull request: whoever added commits should know that the bot steps back."""
-    repository = assignment.run.repository
-    for pull_request in host.pull_requests(repository, proposal.head):
+def _tell_that_it_is_frozen(host: Host, assignment: Assignment, base: Base, reason: str) -> None:
+    """On the open pull request: whoever added commits should know that the bot steps back, and how it comes back."""
+    repository, policy = assignment.run.repository, assignment.policy
+    for pull_request in host.pull_requests(repository, base.place.head):
         if pull_request.state is PullRequestState.OPEN:
             words = (
-                f"This branch has commits by people, so it is theirs: nothing more is pushed to it. A newer change of the "
-                f"policy `{assignment.policy.name}` was left out."
+                f"This branch has {reason}, so it is theirs: nothing more is pushed to it. A newer change of the policy "
+                f"`{policy.name}` was left out.\n\n{_how_to_hand_it_back(assignment)} Its files become what the policy "
+                f"makes of `{assignment.run.base}` then; the commits stay in its history."
             )
-            host.comment(repository, pull_request.number, words, marker=f"<!-- whimbrel frozen {proposal.seen} -->")
+            host.comment(repository, pull_request.number, words, marker=f"<!-- whimbrel frozen {base.branch_head} -->")
+
+
+def _how_to_hand_it_back(assignment: Assignment) -> str:
+    if assignment.policy.on.comment:
+        return "`/whimbrel takeover`, in a comment by somebody who may direct the bot, gives the branch to it."
+    return f"`whimbrel retry {assignment.run.id} --takeover`, by whoever operates the bot, gives the branch to it."
 
 
 def _why_it_stays(services: Services, host: Host, assignment: Assignment, head: str) -> str | None:
@@ -144,13 +148,25 @@ def _push(
     recorder: Recorder,
 ) -> str:
     """Move the branch; return where it is now. The very same change on the very same base stays as its reviewers saw it."""
-    if proposal.seen is not None and mirror.same_change(proposal.seen, commit):
+    if proposal.seen is not None and (commit == proposal.seen or mirror.same_change(proposal.seen, commit)):
         return proposal.seen
     changeset, branch = proposal.changeset, proposal.place.branch
     repository = ready(proposal.place, host, assignment.run.repository)
     with committed(services, assignment, changeset, commit, mirror, host, recorder, place=proposal.place) as head:
         mirror.push(host.remote(repository, pushing=changeset.paths), head, branch, expected=proposal.seen)
     return head
+
+
+def _record_push(services: Services, assignment: Assignment, proposal: Proposal, publication: Publication, head: str) -> None:
+    """The branch is at `head`: the bot has moved it there, or people had, and it has all that the change is."""
+    run, now = assignment.run, services.clock.now()
+    with services.database.transaction() as tx:
+        runs.require(tx, run)
+        if own_commits.own_among(tx, [head]):
+            publications.record_push(tx, publication, head=head, base_head=proposal.changeset.base, now=now)
+        if publication.frozen:
+            publications.freeze(tx, publication, "", now)
+        tellings.intend_check(tx, run.org, run.repository.name, head, run.id, run.fence, now)
 
 
 def _ensure(host: Host, assignment: Assignment, proposal: Proposal, text: PullRequestText) -> PullRequest:

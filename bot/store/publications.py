@@ -52,7 +52,8 @@ class Publication:
 
     `number`, `url` and `revision` are those of the pull request that was opened last: during an intent, of the one before.
     `frozen` is why nothing is pushed to it, "" while the bot may; `adopted` is one that others have opened. `closed_reason` are
-    the last words of who closed it, or of who asked for changes.
+    the last words of who closed it, or of who asked for changes. `taken_over` is the head that a person gave to the bot, with
+    their commits; `done` is why the base needs it no more, "" while it does.
     """
 
     id: int
@@ -70,6 +71,8 @@ class Publication:
     closed_by: str = ""
     closed_reason: str = ""
     settled_at: datetime | None = None
+    taken_over: str = ""
+    done: str = ""
 
 
 NOTHING_KNOWN: dict[str, Any] = {
@@ -80,6 +83,7 @@ NOTHING_KNOWN: dict[str, Any] = {
     "closed_reason": "",
     "settled_at": None,
     "looked_at": None,
+    "done": "",
 }
 """Of a pull request that is not opened yet."""
 
@@ -341,4 +345,6 @@ def _publication(row: Row[tuple[Any, ...]]) -> Publication:
         closed_by=row.closed_by,
         closed_reason=row.closed_reason,
         settled_at=row.settled_at,
+        taken_over=row.taken_over,
+        done=row.done,
     )

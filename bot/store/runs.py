@@ -41,6 +41,7 @@ class Run:
 
     `attempts` counts those begun, this one too. Of those: `losses` whose worker died, `setbacks` that failed for what passes by
     itself, `tries` that used up one of the attempts that are allowed. `words` are what a person told the agent with a retry.
+    `rebase` tells that what was made before is to be brought to the base as it is now.
     """
 
     id: str
@@ -57,6 +58,7 @@ class Run:
     state: RunState
     worker: str
     words: str
+    rebase: bool
 
     @property
     def target(self) -> str:
@@ -150,7 +152,7 @@ def enter_stage(tx: Connection, run: Run, stage: Stage) -> None:
 
 
 def note_attempt(tx: Connection, run: Run, **values: Any) -> None:
-    """Record `base_head`, `commit`, `made` or `verdict` of the attempt."""
+    """Record `base_head`, `commit`, `head`, `made` or `verdict` of the attempt."""
     tx.execute(update(attempts).where(attempts.c.run_id == run.id, attempts.c.fence == run.fence).values(values))
 
 
@@ -224,17 +226,6 @@ def held_by(tx: Connection, worker: str) -> list[Run]:
     return [_run(row) for row in tx.execute(select(runs).where(runs.c.state == RunState.RUNNING, runs.c.worker == worker))]
 
 
-def made_by_us(tx: Connection, commit: str) -> bool:
-    """Was this commit (full id) recorded by an attempt, before it was pushed?"""
-    return tx.execute(select(attempts.c.run_id).where(attempts.c.commit == commit).limit(1)).one_or_none() is not None
-
-
-def strangers(tx: Connection, commits: Sequence[str]) -> list[str]:
-    """Those of the commits (full ids) that no attempt has recorded: people made them."""
-    ours = set(tx.execute(select(attempts.c.commit).where(attempts.c.commit.in_(commits))).scalars())
-    return [commit for commit in commits if commit not in ours]
-
-
 def count_busy(tx: Connection) -> int:
     return int(tx.execute(select(func.count()).select_from(runs).where(runs.c.state.in_(BUSY))).scalar_one())
 
@@ -244,10 +235,11 @@ def busy_of(tx: Connection, campaign_id: str) -> list[Run]:
     return [_run(row) for row in tx.execute(select(runs).where(runs.c.campaign_id == campaign_id, runs.c.state.in_(BUSY)))]
 
 
-def reopen(tx: Connection, campaign_id: str, run_ids: Sequence[str], words: str = "") -> list[str]:
+def reopen(tx: Connection, campaign_id: str, run_ids: Sequence[str], *, words: str = "", rebase: bool = False) -> list[str]:
     """Make ended runs pending again, with all their attempts before them: those named, or every failed one.
 
-    `words` are told to the agent, in the place of what it was told before. Raises UsageError for a named one that is not the
+    `words` are told to the agent, in the place of what it was told before; with `rebase` it is asked only where what it made
+    does not apply to the base as it is now. Raises UsageError for a named one that is not the
     campaign's, or has not ended.
     """
     wanted = runs.c.id.in_(run_ids) if run_ids else runs.c.outcome.in_((Outcome.FAILED, Outcome.BUDGET_EXHAUSTED))
@@ -255,7 +247,8 @@ def reopen(tx: Connection, campaign_id: str, run_ids: Sequence[str], words: str 
         tx.execute(
             update(runs)
             .where(runs.c.campaign_id == campaign_id, runs.c.state == RunState.ENDED, wanted)
-            .values(state=RunState.PENDING, outcome=None, reason="", not_before=None, ended_at=None, words=words, **ANEW)
+            .values(state=RunState.PENDING, outcome=None, reason="", not_before=None, ended_at=None, **ANEW)
+            .values(words=words, rebase=rebase)
             .returning(runs.c.id)
         ).scalars()
     )
@@ -361,4 +354,5 @@ def _run(row: Row[tuple[Any, ...]]) -> Run:
         state=RunState(row.state),
         worker=row.worker,
         words=row.words,
+        rebase=row.rebase,
     )

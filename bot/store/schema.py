@@ -28,7 +28,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0006"
+VERSION = "0007"
 """The migration that makes these tables; a test holds that it is the newest."""
 
 metadata = MetaData(
@@ -167,6 +167,8 @@ runs = Table(
     Column("publication_id", Identity, ForeignKey("publications.id")),
     # What a person who may told the agent with a retry.
     Column("words", Words, nullable=False, server_default=""),
+    # Is what was made before to be brought to the base as it is now, rather than thought of anew?
+    Column("rebase", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("campaign_id", "position"),
     Index(None, "state", "org"),
     Index(None, "campaign_id", "state"),
@@ -186,6 +188,8 @@ attempts = Table(
     Column("reason", Words, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
+    # The commit that the branch was moved to, where that is another than the change's own: one that joins it with people's.
+    Column("head", String(64), nullable=False, server_default="", index=True),
     # What its steps told besides the commit, once that is collected: another attempt takes both up, and pays for nothing.
     Column("made", Text),
 )
@@ -254,6 +258,13 @@ publications = Table(
     Column("settled_at", Instant),
     # NULL: there is news of it, so it is the first to be looked at.
     Column("looked_at", Instant),
+    # The head that a person gave to the bot, with all that is below it.
+    Column("taken_over", String(64), nullable=False, server_default=""),
+    # When the bot last brought it up to date by itself, and the head that it had then.
+    Column("refreshed_at", Instant),
+    Column("refreshed_head", String(64), nullable=False, server_default=""),
+    # Why its base needs the change no more: the pull request is to be closed, with these words.
+    Column("done", Words, nullable=False, server_default=""),
     UniqueConstraint("org", "policy", "repository", "base", "path"),
     Index(None, "org", "state"),
     Index(None, "state", "looked_at"),
@@ -281,6 +292,24 @@ opt_outs = Table(
     Column("repository", String(1000), primary_key=True),
     Column("actor", String(200), nullable=False),
     Column("place", Words, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+# What each target came to when it was looked at last, and what of: unchanged, it is not looked at again.
+looked = Table(
+    "looked",
+    metadata,
+    Column("org", String(100), primary_key=True),
+    Column("policy", String(63), primary_key=True),
+    Column("repository", String(1000), primary_key=True),
+    Column("base", String(255), primary_key=True),
+    Column("path", String(1000), primary_key=True),
+    Column("revision", String(64), nullable=False),
+    Column("head", String(64), nullable=False),
+    Column("inputs", String(64), nullable=False),
+    Column("outcome", String(24), nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("run_id", String(48), nullable=False),
     Column("at", Instant, nullable=False),
 )
 

@@ -17,7 +17,7 @@ from bot.domain.selection import is_among
 from bot.errors import HostError, HostUnavailable, NotFound
 from bot.ports import FollowsPullRequests, Host
 from bot.services import Services
-from bot.store import audit, publications, runs
+from bot.store import audit, own_commits, publications
 from bot.store.publications import Facts, Publication
 
 WORDS_LIMIT = 500
@@ -190,7 +190,7 @@ def happened(before: Facts, now: Facts, found: PullRequest) -> Iterator[tuple[st
 
 def facts_of(tx: Connection, publication: Publication, found: PullRequest) -> Facts:
     """An adopted one is all people's work: none of its commits is an edit."""
-    edited = 0 if publication.adopted else len(runs.strangers(tx, found.commits))
+    edited = 0 if publication.adopted else len(own_commits.strangers(tx, found.commits))
     if found.state is not PullRequestState.OPEN:
         edited = max(edited, publication.facts.edited)  # a merged branch has nothing that its base has not
     conflicts = found.conflicts

@@ -12,7 +12,7 @@ from bot.domain.changesets import Changeset, FileChange, FileMode
 from bot.domain.repositories import Repository
 from bot.errors import HostError, StaleHead
 from bot.hosts.github import GitHubHost, github_host
-from bot.store import records, runs
+from bot.store import own_commits, records
 from bot.store.database import Database
 from tests.databases import SqliteDatabases
 from tests.fakes.clock import ManualClock
@@ -86,7 +86,7 @@ class TestPublishing:
         assert is_verified(hub) == (commits == "verified")
         assert set(branches(hub)) == {"main", BRANCH}
         with world.database.reading() as tx:
-            assert runs.made_by_us(tx, str(second.id))
+            assert own_commits.strangers(tx, [str(second.id)]) == []
         world.require_tidy()
 
     def test_what_a_person_added_to_a_verified_branch_stays(self, world: World, hub: FakeGitHub) -> None:
@@ -95,9 +95,12 @@ class TestPublishing:
         theirs = hub.as_user("mia").push("acme/one", BRANCH, {"more.txt": "mine\n"})
         world.start("Be kinder.", commits="verified")
         world.work()
-        assert branches(hub)[BRANCH] == theirs
         (pull,) = pulls(hub)
-        assert "This branch has commits by people" in pull.comments[0].body
+        joined = commit_of(hub)
+        assert str(joined.parents[0].id) == theirs
+        assert pull.head_sha == str(joined.id)
+        assert "more.txt" in joined.tree
+        assert not is_verified(hub)
 
     def test_what_github_cannot_commit_is_pushed_and_told(self, world: World, hub: FakeGitHub) -> None:
         hub.as_user("mia").push("acme/one", "main", {"NOTE.md": "old\n"})

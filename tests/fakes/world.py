@@ -23,7 +23,7 @@ from bot.pipeline.assignment import Ended
 from bot.pipeline.execution import execute
 from bot.pipeline.lease import LEASE
 from bot.policy_store import Catalogue, Policies
-from bot.ports import Conversation, Engine, Host, SandboxCommand, SandboxResult, StepContext
+from bot.ports import Conversation, Engine, Host, SandboxCommand, SandboxEnd, SandboxResult, StepContext
 from bot.rendering import Renderer
 from bot.services import Services
 from bot.store import audit, campaigns, publications, records, runs
@@ -49,12 +49,17 @@ PACKAGED = Path(__file__).parents[2] / "templates"
 
 
 class NoSandbox:
-    """`ports.Sandbox` for policies that need none."""
+    """`ports.Sandbox` for policies that need none; those that a test has `answers` for are not run either."""
 
     user = None
 
+    def __init__(self) -> None:
+        self.answers: dict[str, Callable[[Path], int]] = {}
+
     def run(self, command: SandboxCommand, **_: object) -> SandboxResult:
-        raise AssertionError(f"no sandbox is needed here, and yet it was asked to run {command.argv}")
+        answer = self.answers.get(command.argv[-1])
+        assert answer, f"no sandbox is needed here, and yet it was asked to run {command.argv}"
+        return SandboxResult(answer(command.workspace), SandboxEnd.EXIT, 0, 0, "")
 
 
 def no_model(*_: object) -> Engine:
@@ -89,6 +94,7 @@ class World:
         self.talker: Conversation = self.local
         self.policies: dict[str, CampaignPolicy] = {}
         self.acts: dict[str, Act] = {}
+        self.sandbox = NoSandbox()
         self.org = OrgPolicy.model_validate({"org": org, "host": "local:host", "quota": {"usd_per_month": 100}})
         (folder / "host" / org).mkdir(parents=True)
         self.services = Services(
@@ -96,7 +102,7 @@ class World:
             database=database,
             audit_key=AuditKey(b"key"),
             clock=clock,
-            sandbox=NoSandbox(),
+            sandbox=self.sandbox,
             host=lambda _: self.host,
             conversation=lambda _: self.talker,
             catalogue=self._catalogue,

@@ -265,7 +265,9 @@ def test_a_branch_that_was_moved_meanwhile_is_looked_at_anew(world: World) -> No
     assert world.run(campaign).state is RunState.PENDING
     world.clock.advance(15)
     world.work()
-    assert world.ended(world.run(campaign)) == "skipped: the branch whimbrel/notes has commits by people: left as it is"
+    assert world.ended(world.run(campaign)) == (
+        "skipped: the branch whimbrel/notes has 1 commit by people, and none of the bot's: left as it is"
+    )
 
 
 def test_a_preview_publishes_nothing(world: World) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from bot.domain.pull_requests import PullRequestText
 from bot.domain.repositories import Repository
 from tests.fakes import repositories
@@ -52,28 +50,6 @@ def test_another_change_moves_its_own_branch(world: World) -> None:
     assert run(world).startswith("published: ")
     assert repositories.files_at(bare, BRANCH)["NOTE.md"] == b"# tool\n\nBe kind.\n"
     assert [opened.number for opened in world.pull_requests("tool")] == [1]
-
-
-def test_who_added_commits_is_told_once_that_the_bot_steps_back(world: World) -> None:
-    bare = world.repository("tool")
-    run(world, "Be brief.")
-    repositories.commit(repositories.opened(bare), {"mine": b"work\n"}, branch=BRANCH, start=BRANCH)
-    for note in ("Be kind.", "Be fast."):
-        assert run(world, note).startswith("skipped: ")
-    [pull_request] = world.pull_requests("tool")
-    [comment] = pull_request.comments
-    assert comment.body.startswith("This branch has commits by people")
-
-
-@pytest.mark.parametrize("start", [BRANCH, "main"])
-def test_a_persons_commit_is_never_lost(world: World, start: str) -> None:
-    """On top of the bot's, or on a branch of that name that the bot never made."""
-    bare = world.repository("tool")
-    if start == BRANCH:
-        run(world, "Be brief.")
-    theirs = repositories.commit(repositories.opened(bare), {"mine": b"work\n"}, branch=BRANCH, start=start)
-    assert run(world) == f"skipped: the branch {BRANCH} has commits by people: left as it is"
-    assert repositories.head(bare, BRANCH) == theirs
 
 
 def test_a_branch_with_nothing_of_its_own_is_taken(world: World) -> None:
