@@ -150,10 +150,11 @@ def test_what_is_open_is_left_as_it_is(followed: Followed) -> None:
         assert followed.second[target]["reason"] == "already open: #1"
 
 
-def test_a_persons_commit_on_the_branch_is_never_overwritten(followed: Followed) -> None:
-    row = followed.revised["touched"]
-    assert (row["outcome"], row["reason"]) == ("skipped", f"the branch {BRANCH} has commits by people: left as it is")
-    assert repositories.head(followed.project.bare("touched"), BRANCH) == followed.persons_commit
+def test_a_persons_commit_on_the_branch_is_kept_with_the_bots_on_top(followed: Followed) -> None:
+    bare = followed.project.bare("touched")
+    assert followed.revised["touched"]["outcome"] == "published"
+    assert str(repositories.opened(bare).revparse_single(BRANCH).parents[0].id) == followed.persons_commit
+    assert repositories.files_at(bare, BRANCH) == {"a": b"a", "mine": b"a person's", "NOTES": b"better words\n"}
 
 
 def test_a_changed_policy_updates_the_pull_request_that_is_open(followed: Followed) -> None:
