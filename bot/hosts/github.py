@@ -19,6 +19,7 @@ from bot.hosts import (
     github_forks,
     github_pull_requests,
     github_reading,
+    github_teams,
 )
 from bot.hosts.git_remotes import http_remote
 from bot.hosts.github_app import (
@@ -34,9 +35,9 @@ from bot.hosts.github_app import (
     TokenAccess,
 )
 from bot.hosts.github_credentials import GitHubApp, Token
-from bot.hosts.github_teams import Teams
 from bot.hosts.github_transport import Client, Endpoints, Transport
 from bot.hosts.http_transport import Governor, Now
+from bot.hosts.remembered import Remembered
 from bot.ports import HostCommit
 
 WORKFLOWS = ".github/workflows/"
@@ -51,7 +52,7 @@ class GitHubHost:
 
     def __init__(self, access: Access, transport: Transport, org: str, now: Now):
         self._access, self._transport, self._org = access, transport, org
-        self._teams = Teams(now)
+        self._teams = Remembered(now)
 
     def repositories(self, org: str) -> Iterator[Repository]:
         """Ordered by name, without regard to case; those alone that an owner has chosen, where that is so."""
@@ -142,7 +143,7 @@ class GitHubHost:
         return github_conversation.permission(self._looking(), org, user)
 
     def is_in_team(self, org: str, team: str, user: str) -> bool:
-        return self._teams.has(self._looking(), org, team, user)
+        return self._teams.get(lambda: github_teams.is_in_team(self._looking(), org, team, user), org, team, user)
 
     def permission_on(self, repository: Repository, user: str) -> str:
         return github_conversation.permission_on(self._looking(), repository, user)

@@ -22,6 +22,7 @@ from bot.hosts.gitlab_credentials import GitLabAccess
 from bot.hosts.gitlab_merge_requests import Sleep
 from bot.hosts.gitlab_transport import Client, full_path, project_url
 from bot.hosts.http_transport import Governor, Now
+from bot.hosts.remembered import Remembered
 
 
 class GitLabHost:
@@ -30,9 +31,9 @@ class GitLabHost:
     Its one token may do what the token's account may: GitLab can mint none for one project that lives for minutes.
     """
 
-    def __init__(self, client: Client, token: str, sleep: Sleep = time.sleep):
+    def __init__(self, client: Client, token: str, now: Now, sleep: Sleep):
         self._client, self._token, self._sleep = client, token, sleep
-        self._login = ""
+        self._login, self._teams = "", Remembered(now)
 
     def repositories(self, org: str) -> Iterator[Repository]:
         return iter(gitlab_reading.all_repositories(self._client, org))
@@ -109,6 +110,10 @@ class GitLabHost:
     def permission_on(self, repository: Repository, user: str) -> str:
         return gitlab_people.permission_on(self._client, repository, user)
 
+    def is_in_team(self, org: str, team: str, user: str) -> bool:
+        """A team is a group below the org's, or beside it."""
+        return self._teams.get(lambda: gitlab_people.is_in_team(self._client, org, team, user), org, team, user)
+
     def may_push(self, repository: Repository) -> bool:
         return gitlab_forks.may_push(self._client, repository)
 
@@ -131,4 +136,4 @@ def gitlab_host(
     sleep: Sleep = time.sleep,
 ) -> GitLabHost:
     """The host of a group of the instance at `url`."""
-    return GitLabHost(Client(url, access.token, governor, now), access.token, sleep)
+    return GitLabHost(Client(url, access.token, governor, now), access.token, now, sleep)

@@ -30,6 +30,24 @@ def permission_on(client: Client, repository: Repository, user: str) -> str:
     return _permission(client, project_url(repository), user)
 
 
+def is_in_team(client: Client, org: str, team: str, user: str) -> bool:
+    """Is the person a direct member of the group? Everybody in a group above it is in it too, and is not meant.
+
+    Its path is taken as one below the org's, unless it begins where the org's does: on an instance that is open to all, any
+    name at the top is anybody's. Raises NotFound without the group.
+    """
+    path = team if team.lower().split("/")[0] == org.lower().split("/")[0] else f"{org}/{team}"
+    place = f"/groups/{quote(path, safe='')}"
+    number = user_id(client, user)
+    if number is not None:
+        try:
+            return _is_active(client.read(f"{place}/members/{number}"))
+        except NotFound:
+            pass
+    client.read(place)  # raises where it is the group that is missing
+    return False
+
+
 def user_id(client: Client, username: str) -> int | None:
     found = [each for each in client.pages("/users", username=username) if each["username"].lower() == username.lower()]
     return int(found[0]["id"]) if found else None
@@ -57,12 +75,15 @@ def _permission(client: Client, place: str, user: str) -> str:
             member = client.read(f"{place}/members/all/{number}")
         except NotFound:
             member = {}
-        if member.get("state", "active") == "active" and member.get("membership_state", "active") == "active":
-            level = level_of(member)
-            if level:
-                return _word(level)
+        if member and _is_active(member):
+            return _word(level_of(member))
     client.read(place)  # raises where it is the place that is missing
     return "none"
+
+
+def _is_active(member: Mapping[str, Any]) -> bool:
+    """Neither blocked, nor waiting for somebody's approval."""
+    return {member.get(key, "active") for key in ("state", "membership_state")} == {"active"}
 
 
 def _word(level: int) -> str:
