@@ -16,6 +16,7 @@ from bot.campaigns.activation import complete_finished
 from bot.campaigns.inbox import Inbox, forget_old
 from bot.campaigns.pump import pump, sweep
 from bot.campaigns.redelivery import Deliverer, redeliver_missed
+from bot.campaigns.refreshing import refresh_conflicting
 from bot.campaigns.scheduling import start_due
 from bot.domain.org_policies import OrgPolicy
 from bot.errors import HostError, StoreError, WhimbrelError
@@ -35,6 +36,7 @@ ROUND_SECONDS = 0.2
 INBOX_SECONDS = 0.5
 TELL_SECONDS = 2.0
 LOOK_SECONDS = 30.0
+REBASE_SECONDS = 10.0
 START_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
@@ -85,13 +87,17 @@ def starting(services: Services) -> list[Chore]:
 
 
 def following(services: Services, orgs: Sequence[OrgPolicy]) -> list[Chore]:
-    """Look after open pull requests: those with news soon, all others at a bounded rate."""
+    """Look after open pull requests: those with news soon, all others at a bounded rate; those that conflict are rebased."""
 
     def sweep() -> int:
         refresh_all(services, orgs)
         return 0  # however much it was: the next ones wait for the pause
 
-    return [Chore(sweep, FOLLOW_SECONDS), Chore(partial(refresh_news, services, orgs), NEWS_SECONDS)]
+    return [
+        Chore(sweep, FOLLOW_SECONDS),
+        Chore(partial(refresh_news, services, orgs), NEWS_SECONDS),
+        Chore(partial(refresh_conflicting, services, orgs), REBASE_SECONDS),
+    ]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from bot.campaigns import control
+from bot.campaigns import control, refreshing
 from bot.campaigns.activation import activate
 from bot.campaigns.planning import make_plan
 from bot.domain.commands import USAGE, Command, Verb
@@ -172,7 +172,7 @@ def _take_over(ask: Ask) -> None:
         raise UsageError(f"the host shows #{ask.number} no more")
     with ask.services.database.transaction() as tx:
         if effects.do_once(tx, ask.org.org, f"takeover:{ask.key}", ask.services.clock.now()):
-            control.take_over(tx, ask.services, publication, run, found.head, actor=ask.actor)
+            refreshing.take_over(tx, ask.services, publication, run, found.head, actor=ask.actor)
             _follow(tx, ask, run, "")
 
 

@@ -9,9 +9,8 @@ from sqlalchemy import Connection
 from bot.domain.states import CampaignState, Outcome
 from bot.errors import FenceLost, UsageError
 from bot.services import Services
-from bot.store import audit, campaigns, ledger, refreshes, runs
+from bot.store import audit, campaigns, ledger, runs
 from bot.store.campaigns import Campaign
-from bot.store.publications import Publication
 from bot.store.runs import Dispatch, Run
 from bot.tracking.leases import reclaim
 
@@ -71,18 +70,6 @@ def rebase_alone(tx: Connection, services: Services, run: Run, *, actor: str) ->
     Raises UsageError as `retry_alone` does.
     """
     _reopen(tx, services, _under_way(tx, run), [run.id], actor=actor, rebase=True)
-
-
-def take_over(tx: Connection, services: Services, publication: Publication, run: Run, head: str, *, actor: str) -> None:
-    """Somebody gives the bot the branch at `head`, with their commits on it, and the run goes on. Raises UsageError."""
-    change = publication.change
-    refreshes.take_over(tx, publication, head, actor, services.clock.now())
-    audit.append(
-        tx, services.audit_key, services.clock, org=change.org, actor=actor, action="pull_request.taken_over",
-        subject=f"{change.org}/{change.repository}#{publication.number}",
-        details={"policy": change.policy, "branch": publication.branch, "head": head},
-    )  # fmt: skip
-    rebase_alone(tx, services, run, actor=actor)
 
 
 def _under_way(tx: Connection, run: Run) -> Campaign:

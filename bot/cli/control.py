@@ -9,6 +9,7 @@ import click
 from redis import RedisError
 
 from bot.campaigns import control
+from bot.campaigns.refreshing import rebase_runs
 from bot.cli.common import actor
 from bot.config import Settings, assemble
 from bot.errors import UsageError
@@ -50,12 +51,23 @@ def cancel(campaign: str) -> None:
     epilog="""\b
 Examples:
   whimbrel retry c0ffee1234-3
-  whimbrel retry --failed c0ffee1234"""
+  whimbrel retry --failed c0ffee1234
+  whimbrel retry --rebase c0ffee1234-3"""
 )
 @click.argument("names", metavar="RUN...|CAMPAIGN", nargs=-1, required=True)
 @click.option("--failed", is_flag=True, help="Every failed run of the CAMPAIGN that is named.")
-def retry(names: Sequence[str], failed: bool) -> None:
-    """Attempt ended runs once more."""
+@click.option("--rebase", is_flag=True, help="Bring what the RUNs have published to their base as it is now.")
+@click.option("--takeover", is_flag=True, help="As --rebase, on branches with people's commits too: their files give way.")
+def retry(names: Sequence[str], failed: bool, rebase: bool, takeover: bool) -> None:
+    """Attempt ended runs once more.
+
+    With --rebase a model is asked again only where what it made does not apply to the base any more. With --takeover the
+    commits that people have pushed stay in the branch's history, and what the policy makes of the base takes the place of
+    their files.
+    """
+    if rebase or takeover:
+        _rebase(names, failed, takeover)
+        return
     campaigns = set(names) if failed else {name.rpartition("-")[0] for name in names}
     if len(campaigns) != 1 or "" in campaigns:
         raise UsageError("name runs of one campaign, or one campaign with --failed", mend="whimbrel runs CAMPAIGN lists them")
@@ -65,6 +77,14 @@ def retry(names: Sequence[str], failed: bool) -> None:
     click.echo(
         f"{again} runs of {campaign} will be attempted again: whimbrel scheduler and worker, or whimbrel run, do the work"
     )
+
+
+def _rebase(names: Sequence[str], failed: bool, takeover: bool) -> None:
+    if failed:
+        raise UsageError("--failed names runs that have published nothing: there is nothing to rebase")
+    with assemble(Settings.from_environment()) as services:
+        again = rebase_runs(services, names, actor=actor(), taking_over=takeover)
+    click.echo(f"{again} runs will be rebased: whimbrel scheduler and worker, or whimbrel run, do the work")
 
 
 def _stop_jobs(settings: Settings, stopped: Sequence[Dispatch]) -> None:

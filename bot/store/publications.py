@@ -99,7 +99,7 @@ class Room:
 
 def find(tx: Connection, change: Change) -> Publication | None:
     found = tx.execute(_where(change)).one_or_none()
-    return None if found is None else _publication(found)
+    return None if found is None else publication_of(found)
 
 
 def numbered(tx: Connection, org: str, repository: str, number: int) -> Publication | None:
@@ -110,22 +110,22 @@ def numbered(tx: Connection, org: str, repository: str, number: int) -> Publicat
         )
     )
     row = found.one_or_none()
-    return None if row is None else _publication(row)
+    return None if row is None else publication_of(row)
 
 
 def of_repository(tx: Connection, org: str, repository: str) -> list[Publication]:
     found = tx.execute(select(publications).where(publications.c.org == org, publications.c.repository == repository))
-    return [_publication(row) for row in found]
+    return [publication_of(row) for row in found]
 
 
 def of_policy(tx: Connection, org: str, policy: str) -> list[Publication]:
     found = tx.execute(select(publications).where(publications.c.org == org, publications.c.policy == policy))
-    return [_publication(row) for row in found]
+    return [publication_of(row) for row in found]
 
 
 def unsettled(tx: Connection, org: str) -> list[Publication]:
     """What the host must be asked about: the open ones, and intents whose run has ended without a word on them."""
-    return [_publication(row) for row in tx.execute(select(publications).where(publications.c.org == org, _unsettled()))]
+    return [publication_of(row) for row in tx.execute(select(publications).where(publications.c.org == org, _unsettled()))]
 
 
 def due(tx: Connection, org: str, before: datetime, limit: int) -> list[Publication]:
@@ -135,13 +135,15 @@ def due(tx: Connection, org: str, before: datetime, limit: int) -> list[Publicat
     """
     waits = or_(publications.c.looked_at.is_(None), publications.c.looked_at <= before)
     found = select(publications).where(publications.c.org == org, _unsettled(), waits)
-    return [_publication(row) for row in tx.execute(found.order_by(publications.c.looked_at.nulls_first()).limit(limit))]
+    return [publication_of(row) for row in tx.execute(found.order_by(publications.c.looked_at.nulls_first()).limit(limit))]
 
 
 def with_news(tx: Connection, org: str, limit: int) -> list[Publication]:
     """The open ones of which something was told, or nothing is known yet."""
     of_it = and_(publications.c.org == org, publications.c.state == "open", publications.c.looked_at.is_(None))
-    return [_publication(row) for row in tx.execute(select(publications).where(of_it).order_by(publications.c.id).limit(limit))]
+    return [
+        publication_of(row) for row in tx.execute(select(publications).where(of_it).order_by(publications.c.id).limit(limit))
+    ]
 
 
 def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, now: datetime) -> Publication:
@@ -166,7 +168,7 @@ def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, n
         tx.execute(insert(publications).values(fresh | asdict(change) | nothing))
     else:
         tx.execute(update(publications).where(publications.c.id == known.id).values(fresh))
-    return _publication(tx.execute(_where(change)).one())
+    return publication_of(tx.execute(_where(change)).one())
 
 
 def room(tx: Connection, org: str, ceilings: Ceilings, now: datetime) -> Room:
@@ -328,7 +330,7 @@ def _count(tx: Connection, org: str, condition: Any) -> int:
     return int(tx.execute(counted).scalar_one())
 
 
-def _publication(row: Row[tuple[Any, ...]]) -> Publication:
+def publication_of(row: Row[tuple[Any, ...]]) -> Publication:
     return Publication(
         id=row.id,
         change=Change(row.org, row.policy, row.repository, row.base, row.path),

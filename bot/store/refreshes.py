@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, or_, select, update
 
-from bot.store.publications import Publication, add_event, freeze
+from bot.store.publications import Publication, add_event, freeze, publication_of
 from bot.store.schema import publications
 
 
@@ -18,31 +18,31 @@ def take_over(tx: Connection, publication: Publication, head: str, actor: str, n
         freeze(tx, publication, "", now)
 
 
-def conflicting(tx: Connection, org: str, *, not_since: datetime) -> list[int]:
-    """Open ones that conflict with their base, and have a head that the bot has not tried to refresh; by their ids.
+def conflicting(tx: Connection, org: str, *, not_since: datetime) -> list[Publication]:
+    """Open ones that conflict with their base, and have a head that the bot has not brought up to date by itself.
 
     None that it has refreshed after `not_since`, and none that others have opened.
     """
     found = tx.execute(
-        select(publications.c.id)
+        select(publications)
         .where(
             publications.c.org == org,
             publications.c.state == "open",
             publications.c.conflicts.is_(True),
             publications.c.adopted.is_(False),
-            publications.c.seen_head != publications.c.refreshed_head,
-            or_(publications.c.refreshed_at.is_(None), publications.c.refreshed_at <= not_since),
+            *_may_begin(not_since),
         )
         .order_by(publications.c.refreshed_at, publications.c.id)
     )
-    return list(found.scalars())
+    return [publication_of(row) for row in found]
 
 
-def begin_refresh(tx: Connection, publication: Publication, now: datetime, *, not_since: datetime) -> bool:
-    """Note that this head is refreshed now; False where somebody else has begun it."""
-    mine = update(publications).where(
-        publications.c.id == publication.id,
-        publications.c.refreshed_head != publication.facts.seen_head,
-        or_(publications.c.refreshed_at.is_(None), publications.c.refreshed_at <= not_since),
-    )
-    return tx.execute(mine.values(refreshed_at=now, refreshed_head=publication.facts.seen_head)).rowcount == 1
+def begin(tx: Connection, publication: Publication, now: datetime, *, not_since: datetime) -> bool:
+    """Note that the head which was seen is brought up to date now; False where that has been begun already."""
+    mine = update(publications).where(publications.c.id == publication.id, *_may_begin(not_since))
+    return tx.execute(mine.values(refreshed_at=now, refreshed_head=publications.c.seen_head)).rowcount == 1
+
+
+def _may_begin(not_since: datetime) -> tuple[ColumnElement[bool], ...]:
+    rested = or_(publications.c.refreshed_at.is_(None), publications.c.refreshed_at <= not_since)
+    return publications.c.seen_head != publications.c.refreshed_head, rested

@@ -16,7 +16,7 @@ from bot.domain.policies import CampaignPolicy
 from bot.domain.policy_files import revision
 from bot.domain.pull_requests import PullRequest, PullRequestState
 from bot.domain.repositories import Repository
-from bot.domain.steps import CommandStep, Step, TemplateStep
+from bot.domain.steps import ClaudeStep, CommandStep, Step, TemplateStep
 from bot.engines.template import TemplateEngine
 from bot.hosts.local import LocalHost
 from bot.pipeline.assignment import Ended
@@ -67,22 +67,23 @@ def no_model(*_: object) -> Engine:
 
 
 Act = Callable[[Accounts, StepContext], None]
-"""What a `run:` step of a test does in the place of a command."""
+"""What a `run:` or Claude step of a test does in the place of a command or a session."""
 
 
 class ActingEngine:
-    """`ports.Engine`: calls the function that stands for the step's command."""
+    """`ports.Engine`: calls the function that stands for the step's command, or for the session with this prompt."""
 
     def __init__(self, acts: Mapping[str, Act], charged: Accounts):
         self._acts, self._charged = acts, charged
 
     def apply(self, step: Step, context: StepContext) -> None:
-        assert isinstance(step, CommandStep)
-        self._acts[step.run](self._charged, context)
+        assert isinstance(step, CommandStep | ClaudeStep)
+        self._acts[step.run if isinstance(step, CommandStep) else str(step.prompt)](self._charged, context)
 
 
 class World:
-    """`acts` are what the commands of `run:` steps do; `host` and `talker` may be put in another's place by a test.
+    """`acts` are what the commands of `run:` steps do, and sessions by their prompt; `host` and `talker` may be put in
+    another's place by a test.
 
     `policies` are the campaign policies on the operator's disk, which may all run on the org.
     """
@@ -218,4 +219,5 @@ class World:
         yield {
             TemplateStep: TemplateEngine(self._renderer(campaign.revision), lambda _: None),
             CommandStep: ActingEngine(self.acts, charged),
+            ClaudeStep: ActingEngine(self.acts, charged),
         }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pygit2
 import pytest
 
-from bot.campaigns import control
+from bot.campaigns import control, refreshing
 from bot.domain.repositories import Repository
 from bot.hosts.local_git import merge_branch
 from bot.store import publications, runs
@@ -48,7 +48,7 @@ def again(world: World, *, takeover: bool) -> str:
         assert found is not None
         assert publication is not None
         if takeover:
-            control.take_over(tx, world.services, publication, found, opened.head, actor="mia")
+            refreshing.take_over(tx, world.services, publication, found, opened.head, actor="mia")
         else:
             control.rebase_alone(tx, world.services, found, actor="mia")
     world.work()
