@@ -12,6 +12,7 @@
     │   ├── HostUnavailable       retryable
     │   │   └── HostLimited       the host's limits are used up for longer than a request may wait: retryable, retry_after
     │   └── CeilingReached        open or hourly pull requests are used up: wait, retryable
+    │       └── HeldBack          the campaign's wave, window or halt lets nothing be published now: wait, retryable
     ├── GitError                  git failed; `retryable` tells whether trying again can help
     │   └── StaleHead             a branch is not where it was last seen: compare-and-swap lost
     ├── SandboxError              the sandbox could not be started: never run without it
@@ -112,6 +113,10 @@ class HostLimited(HostUnavailable):
 class CeilingReached(HostError):
     code = "ceiling"
     retryable = True
+
+
+class HeldBack(CeilingReached):
+    code = "held_back"
 
 
 class GitError(WhimbrelError):

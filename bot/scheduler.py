@@ -27,6 +27,7 @@ from bot.services import Services
 from bot.tracking.leases import reclaim_lost
 from bot.tracking.pull_requests import refresh_all, refresh_news
 from bot.tracking.telling import tell_due
+from bot.tracking.waves import advance
 
 SWEEP_EVERY_SECONDS = 5.0
 FORGET_EVERY_SECONDS = 30.0
@@ -132,6 +133,7 @@ class Scheduler:
     def round(self) -> None:
         """One round. Raises StoreError, HostError or redis.RedisError; the next round does what this one could not."""
         complete_finished(self.services)
+        advance(self.services)
         now = self.services.clock.monotonic()
         if now - self._swept >= SWEEP_EVERY_SECONDS:
             self._swept = now

@@ -13,7 +13,7 @@ from bot.domain.policies import CampaignPolicy
 from bot.domain.states import CampaignState
 from bot.errors import QuotaRefused, UsageError
 from bot.services import Services
-from bot.store import audit, campaigns, ledger, runs
+from bot.store import audit, campaigns, ledger, runs, waves
 from bot.store.campaigns import Campaign, Plan
 
 
@@ -34,16 +34,20 @@ def activate(
     actor: str,
     max_usd: Decimal | None = None,
     preview: bool = False,
+    by_hand: bool = False,
     alone: bool = False,
 ) -> Activation:
     """Start a campaign of the plan, or join the active one of the same revision.
 
-    An active campaign of another revision gives way: its runs that have not begun end as skipped. What is to act on its own
-    targets `alone` is refused there, takes up no campaign that was interrupted, and gives none another budget. Raises
-    UsageError, and QuotaRefused when the policy asks a model and the org's month is used up.
+    An active campaign of another revision gives way: its runs that have not begun end as skipped. What a person asks for
+    `by_hand`, by the names of repositories, goes before scheduled work. What is to act on its own targets `alone` does so too,
+    with the wave that is open; it is refused where another revision is at work, takes up no campaign that was interrupted, and
+    gives none another budget. Raises UsageError, and QuotaRefused when the policy asks a model and the org's month is used up.
     """
     with services.database.transaction() as tx:
-        return activate_within(tx, services, plan, policy, org, actor=actor, max_usd=max_usd, preview=preview, alone=alone)
+        return activate_within(
+            tx, services, plan, policy, org, actor=actor, max_usd=max_usd, preview=preview, by_hand=by_hand, alone=alone
+        )
 
 
 def activate_within(
@@ -56,18 +60,19 @@ def activate_within(
     actor: str,
     max_usd: Decimal | None = None,
     preview: bool = False,
+    by_hand: bool = False,
     alone: bool = False,
 ) -> Activation:
     """The same, in the transaction that notes for what it is done: together they are done once, or not at all."""
     now = services.clock.now()
     _require_quota(tx, services, org, policy, plan)
     active = None if preview else campaigns.active(tx, org.org, policy.name)
-    if active is not None and active.state is CampaignState.PAUSED:
-        raise UsageError(f"campaign {active.id} of this policy is paused", mend=f"whimbrel resume {active.id}")
+    if active is not None:
+        _require_going(active, plan)
     if active is not None and alone:
         _require_undisturbed(active, plan)
     if active is not None and active.revision == plan.revision:
-        _join(tx, active, plan, org, services)
+        _join(tx, active, plan, policy, org, services)
         campaign_id = active.id
     else:
         if active is not None:
@@ -76,6 +81,8 @@ def activate_within(
     cap = policy.budget.campaign if max_usd is None else min(policy.budget.campaign, micro_usd(max_usd))
     account = ledger.open_account if alone else ledger.ensure_account
     account(tx, "campaign", campaign_id, "", cap)
+    if not preview:
+        _give_waves(tx, services, plan, campaign_id, actor, by_hand=by_hand or alone, at_once=alone)
     joined = active is not None and active.id == campaign_id
     _record(tx, services, plan, campaign_id, actor, cap, joined=joined, preview=preview)
     return Activation(campaign_id, joined)
@@ -115,6 +122,12 @@ def _require_quota(tx: Connection, services: Services, org: OrgPolicy, policy: C
         raise QuotaRefused(account.refusal(MicroUsd(policy.budget.attempt)), scope="org")
 
 
+def _require_going(active: Campaign, plan: Plan) -> None:
+    """Raises UsageError where a person has the campaign stand still; a new revision may be what a halted one waits for."""
+    if active.state is CampaignState.PAUSED or (active.state is CampaignState.HALTED and active.revision == plan.revision):
+        raise UsageError(f"campaign {active.id} of this policy is {active.state}", mend=f"whimbrel resume {active.id}")
+
+
 def _require_undisturbed(active: Campaign, plan: Plan) -> None:
     """Raises UsageError where joining would change what other targets of the campaign come to."""
     again = f"whimbrel run {plan.policy} --org {plan.org}"
@@ -127,12 +140,24 @@ def _require_undisturbed(active: Campaign, plan: Plan) -> None:
         raise UsageError(f"campaign {active.id} of {plan.policy} is {active.state}", mend=f"{again} takes it up again")
 
 
-def _join(tx: Connection, active: Campaign, plan: Plan, org: OrgPolicy, services: Services) -> None:
+def _join(tx: Connection, active: Campaign, plan: Plan, policy: CampaignPolicy, org: OrgPolicy, services: Services) -> None:
     campaigns.set_state(tx, active.id, CampaignState.RUNNING)  # first, so that nobody completes it meanwhile
     campaigns.take_org_policy(tx, active.id, org)
+    campaigns.take_rollout(tx, active.id, policy.rollout)
     known = campaigns.targets_of(tx, active.id)
     missing = [e for e in plan.entries if (e.target.repository, e.target.base, e.target.path) not in known]
     campaigns.add_runs(tx, active.id, missing, services.clock.now())
+
+
+def _give_waves(
+    tx: Connection, services: Services, plan: Plan, campaign_id: str, actor: str, *, by_hand: bool, at_once: bool
+) -> None:
+    targets = {(entry.target.repository, entry.target.base, entry.target.path) for entry in plan.targets}
+    if by_hand:
+        waves.ask_for(tx, campaign_id, targets)
+    waves.distribute(tx, campaigns.get(tx, campaign_id), services.clock.now(), actor=actor)
+    if at_once:
+        waves.bring_forward(tx, campaigns.get(tx, campaign_id), targets)
 
 
 def _record(

@@ -1,4 +1,4 @@
-"""What a person may tell a campaign: pause, resume, cancel, retry. Each acts on the runs under way too."""
+"""What a person may tell a campaign: pause, resume, approve, cancel, retry. Each acts on the runs under way too."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 from bot.domain.states import CampaignState, Outcome
 from bot.errors import FenceLost, UsageError
 from bot.services import Services
-from bot.store import audit, campaigns, ledger, runs
+from bot.store import audit, campaigns, ledger, runs, waves
 from bot.store.campaigns import Campaign
 from bot.store.runs import Dispatch, Run
 from bot.tracking.leases import reclaim
+from bot.tracking.waves import begin_next, standing
 
 
 def pause(services: Services, campaign_id: str, *, actor: str) -> list[Dispatch]:
@@ -26,11 +27,39 @@ def pause(services: Services, campaign_id: str, *, actor: str) -> list[Dispatch]
 
 
 def resume(services: Services, campaign_id: str, *, actor: str) -> None:
-    """A paused or interrupted campaign goes on."""
+    """A paused or interrupted campaign goes on; so does a halted one, and the shares of its open wave are judged no more."""
     with services.database.transaction() as tx:
+        waves.lock(tx, campaign_id)
         campaign = _active(tx, campaign_id)
+        halted = waves.current(tx, campaign) if campaign.state is CampaignState.HALTED else None
+        if halted is not None:
+            waves.waive(tx, campaign)
         campaigns.set_state(tx, campaign_id, CampaignState.RUNNING)
-        _record(tx, services, campaign, actor, "campaign.resumed")
+        past = {"wave": halted.number, "past": halted.reason} if halted is not None else {}
+        _record(tx, services, campaign, actor, "campaign.resumed", **past)
+
+
+def approve(services: Services, campaign_id: str, wave: int | None = None, *, actor: str) -> int:
+    """The next wave begins, whatever the gate says; return its number. One that has begun already, by its number, stays so.
+
+    Raises UsageError where there is none, where it is not the next one, and for a halted campaign.
+    """
+    with services.database.transaction() as tx:
+        waves.lock(tx, campaign_id)
+        campaign = _active(tx, campaign_id)
+        found = standing(tx, campaign, services.clock.now())
+        if found is None:
+            raise UsageError(f"campaign {campaign_id} has no waves: all of it has begun")
+        if wave is not None and wave <= found.wave.number:
+            return wave
+        if campaign.state is CampaignState.HALTED:
+            raise UsageError(f"wave {found.wave.number} is halted: {found.wave.reason}", mend=f"whimbrel resume {campaign_id}")
+        if found.upcoming is None:
+            raise UsageError(f"wave {found.wave.number} has begun, and is the last one")
+        if wave not in (None, found.upcoming):
+            raise UsageError(f"wave {found.upcoming} comes first", mend=f"whimbrel approve {campaign_id}")
+        begin_next(tx, services, campaign, found, actor=actor, reason=f"approved by {actor}; {found.verdict.reason}")
+    return found.upcoming
 
 
 def cancel(services: Services, campaign_id: str, *, actor: str) -> list[Dispatch]:
@@ -90,9 +119,12 @@ def _reopen(
     rebase: bool = False,
 ) -> list[str]:
     other = campaigns.active(tx, campaign.org, campaign.policy.name)
+    if campaign.state is CampaignState.HALTED:
+        raise UsageError(f"campaign {campaign.id} is halted", mend=f"whimbrel resume {campaign.id}")
     if other is not None and other.id != campaign.id:
         raise UsageError(f"{other.id} is the active campaign of {campaign.policy.name}", mend=f"whimbrel cancel {other.id}")
-    again = runs.reopen(tx, campaign.id, run_ids, words=words, rebase=rebase)
+    by_hand = bool(run_ids) and actor != waves.OWN
+    again = runs.reopen(tx, campaign.id, run_ids, words=words, rebase=rebase, by_hand=by_hand)
     if again:
         campaigns.reactivate(tx, campaign)
         action = "campaign.rebased" if rebase else "campaign.retried"

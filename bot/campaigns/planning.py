@@ -9,9 +9,10 @@ from bot.campaigns.estimating import estimate
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
 from bot.domain.repositories import Repository
+from bot.domain.rollout import Rollout, arrange
 from bot.services import Services
 from bot.store import campaigns, publications, records
-from bot.store.campaigns import Plan
+from bot.store.campaigns import Plan, PlanEntry
 from bot.tracking.pull_requests import refresh_publications
 
 
@@ -34,13 +35,21 @@ def make_plan(
     host = services.host(org)
     refresh_publications(services, host, org.org, policy.name, only)
     earlier = NOTHING if anew else _earlier(services, org.org, policy.name, revision)
-    entries = discover(host, org, policy, revision=revision, only=only, earlier=earlier, seen=seen)
+    found = discover(host, org, policy, revision=revision, only=only, earlier=earlier, seen=seen)
+    entries = _in_order(found, policy.rollout)
     with services.database.transaction() as tx:
         expected = estimate(tx, org, policy, sum(entry.skip_reason is None for entry in entries))
         plan = Plan(campaigns.new_id("p"), org.org, policy.name, revision, tuple(entries), expected.to_json(), source)
         campaigns.save_revision(tx, revision, policy, templates, services.clock.now())
         campaigns.save_plan(tx, plan, services.clock.now())
     return plan
+
+
+def _in_order(entries: Sequence[PlanEntry], rollout: Rollout) -> list[PlanEntry]:
+    """As the rollout has them begun."""
+    sizes = {entry.target.repository: entry.repository.size_kb for entry in entries}
+    place = {name: number for number, name in enumerate(arrange(list(sizes), sizes, rollout))}
+    return sorted(entries, key=lambda entry: place[entry.target.repository])
 
 
 def _earlier(services: Services, org: str, policy: str, revision: str) -> Earlier:

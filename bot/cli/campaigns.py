@@ -123,7 +123,7 @@ def run_campaign(
     """Plan, activate, follow, report; return the exit status."""
     require_permission(services.host(chosen.org), chosen.org, actor())
     made = make_visibly(services, chosen, repos)
-    started = activate(services, made, chosen.policy, chosen.org, actor=actor(), max_usd=max_usd)
+    started = activate(services, made, chosen.policy, chosen.org, actor=actor(), max_usd=max_usd, by_hand=bool(repos))
     waiting = ""
     if not detach:
         progress = JsonLinesProgress() if as_json else RichProgress(_cap(services, chosen, started.campaign_id))

@@ -1,4 +1,4 @@
-"""pause, resume, cancel, retry."""
+"""pause, resume, approve, cancel, retry."""
 
 from __future__ import annotations
 
@@ -30,10 +30,27 @@ def pause(campaign: str) -> None:
 @click.command()
 @click.argument("campaign")
 def resume(campaign: str) -> None:
-    """Let a paused or interrupted CAMPAIGN go on."""
+    """Let a paused or interrupted CAMPAIGN go on, and a halted one past the gate that halted it."""
     with assemble(Settings.from_environment()) as services:
         control.resume(services, campaign, actor=actor())
     click.echo(f"{campaign} goes on: whimbrel scheduler and worker, or whimbrel run of its policy, do the work")
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  whimbrel approve c0ffee1234
+  whimbrel approve c0ffee1234 --wave 3"""
+)
+@click.argument("campaign")
+@click.option("--wave", type=click.IntRange(min=1), help="This wave; nothing is done when it has begun already.")
+def approve(campaign: str, wave: int | None) -> None:
+    """Begin the next wave of CAMPAIGN now, whatever its gate says."""
+    with assemble(Settings.from_environment()) as services:
+        begun = control.approve(services, campaign, wave, actor=actor())
+    click.echo(
+        f"wave {begun} of {campaign} has begun: whimbrel scheduler and worker, or whimbrel run of its policy, do the work"
+    )
 
 
 @click.command()

@@ -21,8 +21,9 @@ from bot.queue.pool import WorkerPool
 from bot.queue.server import redis_server, revive
 from bot.scheduler import ROUND_SECONDS, Scheduler, beside, following, telling
 from bot.services import Services
-from bot.store import campaigns, publications, records, reports, runs
+from bot.store import campaigns, records, reports, runs
 from bot.tracking.leases import reclaim
+from bot.tracking.waiting import why_waiting
 from bot.worker import worker_name
 
 
@@ -73,7 +74,7 @@ def follow(services: Services, campaign_id: str, machine: Machinery, progress: P
                 state = campaigns.get(tx, campaign_id).state
             if state in campaigns.ENDED:
                 return ""
-            if state is not CampaignState.RUNNING:
+            if state not in (CampaignState.RUNNING, CampaignState.HALTED):
                 return f"the campaign was {state} elsewhere"
             waiting = _why_nothing_begins(services, campaign_id)
             if waiting:
@@ -95,18 +96,15 @@ def _show_news(services: Services, campaign_id: str, progress: Progress, last_en
 
 
 def _why_nothing_begins(services: Services, campaign_id: str) -> str:
-    """The ceiling that holds back every run that is left, when it is only that."""
+    """The ceiling, wave or window that holds back every run that is left, when it is only that."""
     now = services.clock.now()
     with services.database.reading() as tx:
         left = reports.unfinished(tx, campaign_id)
         if set(left) != {RunState.PENDING} or runs.count_busy(tx):
             return ""
-        retry = reports.next_retry(tx, campaign_id)
-        if retry is not None and retry > now:
-            return ""
         campaign = campaigns.get(tx, campaign_id)
-        reason = publications.room(tx, campaign.org, campaign.org_policy.ceilings, now).reason
-        if not reason or runs.any_admitted(tx, now):
+        reason = why_waiting(tx, campaign, now)
+        if not reason or (campaign.state is CampaignState.RUNNING and runs.any_admitted(tx, now)):
             return ""
     return f"{left[RunState.PENDING]} targets wait: {reason}"
 

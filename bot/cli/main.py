@@ -33,6 +33,7 @@ COMMANDS = {
     "quota": ("bot.cli.reports:quota", "What each org may spend in a month, and has spent."),
     "pause": ("bot.cli.control:pause", "Begin nothing more of a campaign."),
     "resume": ("bot.cli.control:resume", "Let a paused campaign go on."),
+    "approve": ("bot.cli.control:approve", "Begin the next wave of a campaign."),
     "cancel": ("bot.cli.control:cancel", "End a campaign."),
     "retry": ("bot.cli.control:retry", "Attempt ended runs once more."),
     "audit": ("bot.cli.audit:audit", "Verify or export the audit trail."),

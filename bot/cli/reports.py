@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from bot.cli import tables
 from bot.cli.common import as_json, console, load, print_json
+from bot.clock import SystemClock
 from bot.config import Settings, assemble, breaker_status
 from bot.domain.money import decimal_usd, month_of
 from bot.domain.org_policies import OrgPolicy
@@ -21,6 +22,7 @@ from bot.services import Services
 from bot.store import campaigns, deliveries, ledger, records, reports
 from bot.store import runs as store_runs
 from bot.store.campaigns import Campaign
+from bot.tracking.waiting import describe, why_waiting
 
 
 @click.command(
@@ -48,6 +50,8 @@ def status(campaign: str | None, as_json: bool) -> None:
             console().print(tables.deliveries_line(delivered))
     else:
         console().print(tables.status_panel(found[0]))
+        if found[0]["waves"]:
+            console().print(tables.waves_table(found[0]["waves"]))
 
 
 @click.command(
@@ -110,8 +114,12 @@ def quota(org: str | None, as_json: bool) -> None:
 
 
 def campaign_statuses(settings: Settings, tx: Connection, wanted: Iterable[Campaign]) -> list[dict[str, Any]]:
-    """The contract of `status --json`: each campaign, and how its org's circuit breaker stands."""
-    statuses = [reports.campaign_status(tx, each) for each in wanted]
+    """The contract of `status --json`: each campaign, its waves, why nothing of it begins, how its org's breaker stands."""
+    now = SystemClock().now()
+    statuses = [
+        reports.campaign_status(tx, each) | {"waves": describe(tx, each, now), "waiting": why_waiting(tx, each, now)}
+        for each in wanted
+    ]
     breakers = {org: breaker_status(settings, org) for org in {status["org"] for status in statuses}}
     return [status | {"breaker": breakers[status["org"]]} for status in statuses]
 

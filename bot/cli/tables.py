@@ -24,6 +24,8 @@ from bot.progress import OUTCOME_STYLES, outcome_counts
 Row = Mapping[str, Any]
 
 REASON_LIMIT = 500
+VERDICT_STYLES = {"pass": ("✓", "green"), "fail": ("✗", "bold red"), "wait": ("…", "yellow")}
+WAVE_STYLES = {"waiting": "dim", "open": "cyan", "passed": "green", "halted": "bold red"}
 SPENT_STYLES = ((0.95, "bold red"), (0.8, "yellow"), (0.0, "green"))
 
 
@@ -61,10 +63,25 @@ def status_panel(status: Row) -> Panel:
         ("cost", Text(f"{_money(_cost(status))} for {status['tokens']:,} tokens")),
         ("success", Text("nothing attempted yet" if rate is None else f"{rate:.0%} of the attempted runs")),
         ("time", Text("" if average is None else f"{duration(average)} a run, on average")),
+        ("waiting", _text(status["waiting"])),
         ("breaker", _breaker(status["breaker"]) if status["breaker"] else Text()),
     )
     title = Text.assemble((status["policy"], "bold"), " on ", (status["org"], "bold"), "  ", (status["id"], "dim"))
     return Panel(facts, title=title, title_align="left", border_style="dim", expand=False)
+
+
+def waves_table(waves: Sequence[Row]) -> Table:
+    """The `waves` of `status CAMPAIGN --json`: how each stands, why, and below the words of those who rejected."""
+    table = _table()
+    for name in ("Wave", "Targets", "Ended"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("State", no_wrap=True)
+    table.add_column("Why", ratio=1, overflow="fold")
+    for wave in waves:
+        said = Text("\n").join([_text(wave["reason"]), *(_text(f"  {each}") for each in wave["objections"])])
+        state = Text(wave["state"], style=WAVE_STYLES[wave["state"]])
+        table.add_row(str(wave["number"]), f"{wave['targets']:,}", f"{wave['ended']:,}", state, said)
+    return table
 
 
 def campaigns_table(statuses: Sequence[Row]) -> Table:
@@ -229,7 +246,7 @@ def _timeline(entries: Sequence[Row]) -> Table:
 
 
 def _verdict_lines(verdict: Row, depth: int = 0) -> Iterable[Text]:
-    mark, style = ("✓", "green") if verdict["decision"] == "pass" else ("✗", "bold red")
+    mark, style = VERDICT_STYLES[verdict["decision"]]
     yield Text.assemble("  " * depth, (mark, style), " ", _text(verdict["name"]), ": ", _text(verdict["reason"]))
     for child in verdict["children"]:
         yield from _verdict_lines(child, depth + 1)

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.policy_types import Minutes, Name, Pattern, RelativePath, Strict, Text, Usd
+from bot.domain.rollout import Rollout
 from bot.domain.schedules import cron
 from bot.domain.steps import AnyStep, Check, ClaudeStep, CommandStep, TemplateStep
 
@@ -154,6 +155,7 @@ class CampaignPolicy(Strict):
     commits: Literal["pushed", "verified"] = "pushed"
     """verified: the host makes the commit itself, and shows it as verified. What it cannot commit so is pushed, and told."""
     output: OutputPolicy | None = None
+    rollout: Rollout = Rollout()
     limits: Limits = Limits()
     budget: Budget = Budget()
 
@@ -178,6 +180,8 @@ class CampaignPolicy(Strict):
             return self
         if self.pull_request != PullRequestPolicy():
             raise ValueError("a policy with `output:` opens no pull request: leave out either that or `pull_request:`")
+        if self.rollout != Rollout(order=self.rollout.order, dependencies=self.rollout.dependencies):
+            raise ValueError("a policy with `output:` opens no pull request: of `rollout:`, it can have nothing but the order")
         if self.output.report is None and not self.results:
             raise ValueError("`output:` without `report:` is the result of a Claude step with a `name:`, and there is none")
         return self

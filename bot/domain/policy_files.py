@@ -57,13 +57,13 @@ def check_ceilings(org: OrgPolicy, campaign: CampaignPolicy) -> None:
 
 
 def revision(policy: CampaignPolicy, templates: Mapping[str, bytes]) -> str:
-    """Twelve hexadecimal digits that change when the policy, or a template that it reaches, does. What triggers it does not
-    count: that makes no other change.
+    """Twelve hexadecimal digits that change when the policy, or a template that it reaches, does. What triggers it, and its
+    pace, do not count: they make no other change.
 
     `templates` holds the templates by path; those that the policy does not reach do not count. Raises PolicyError for one
     that is missing or cannot be parsed, and for skills, subagents and schemas that cannot be used.
     """
-    digest = hashlib.sha256(policy.model_dump_json(exclude={"on"}).encode())
+    digest = hashlib.sha256(policy.model_dump_json(exclude={"on", "rollout"}).encode())
     reached = {**_given(policy, templates), **_reached(policy, templates)}
     for name, content in sorted(reached.items()):
         digest.update(f"\0{name}\0{len(content)}\0".encode() + content)

@@ -16,7 +16,7 @@ LineOf = Callable[[Sequence[str | int]], int]
 
 NOT_OFFERED_YET = frozenset(
     {
-        *("rollout", "waves", "windows", "control", "judge", "prepare", "detect", "fan_out"),
+        *("control", "judge", "prepare", "detect", "fan_out"),
         *("commit", "fork", "retries", "notify", "cache", "artifacts", "review"),
     }
 )

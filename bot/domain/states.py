@@ -29,12 +29,14 @@ class RunState(StrEnum):
 class CampaignState(StrEnum):
     """running until every run has ended; then completed.
 
-    Nothing begins while it is interrupted (the next `run` of the policy takes it up) or paused (`resume` does).
+    Nothing begins while it is interrupted (the next `run` of the policy takes it up), paused (`resume` does), or halted by the
+    gate of a wave (`resume` goes on past it, and a new revision of the policy takes over).
     """
 
     RUNNING = "running"
     INTERRUPTED = "interrupted"
     PAUSED = "paused"
+    HALTED = "halted"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
 

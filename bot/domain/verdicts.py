@@ -7,8 +7,14 @@ from enum import StrEnum
 
 
 class Decision(StrEnum):
+    """`wait` is for what may yet turn out either way."""
+
     PASS = "pass"
     FAIL = "fail"
+    WAIT = "wait"
+
+
+MARKS = {Decision.PASS: "✓", Decision.FAIL: "✗", Decision.WAIT: "…"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +47,7 @@ class Verdict:
 
     def lines(self, depth: int = 0) -> list[str]:
         """The tree, a line a node, two spaces a level."""
-        mark = "✓" if self.passed else "✗"
+        mark = MARKS[self.decision]
         own = f"{'  ' * depth}{mark} {self.name}: {self.reason}"
         return [own, *(line for child in self.children for line in child.lines(depth + 1))]
 

@@ -30,6 +30,7 @@ from bot.ports import Host
 from bot.rendering import Renderer
 from bot.services import Services
 from bot.store import audit, ledger, own_commits, publications, runs, tellings
+from bot.store.admission import require_admitted
 from bot.store.publications import Publication
 
 CODEOWNERS_PLACES = ("CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS", "docs/CODEOWNERS")
@@ -135,7 +136,10 @@ def _intend(services: Services, assignment: Assignment, proposal: Proposal) -> P
     org = assignment.campaign.org_policy
     with services.database.transaction() as tx:
         runs.require(tx, assignment.run)
-        return publications.intend(tx, assignment.change, branch=proposal.head, ceilings=org.ceilings, now=services.clock.now())
+        rollout = require_admitted(tx, assignment.run.id, services.clock.now())
+        return publications.intend(
+            tx, assignment.change, branch=proposal.head, ceilings=org.ceilings, now=services.clock.now(), rollout=rollout
+        )
 
 
 def _push(

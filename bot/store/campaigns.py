@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Select, and_, func, insert, select, upda
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
 from bot.domain.repositories import Repository, Target
+from bot.domain.rollout import Rollout
 from bot.domain.states import CampaignState, Outcome, RunState
 from bot.errors import NotFound
 from bot.store.database import upsert
@@ -53,7 +54,10 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Campaign:
-    """One activation of a campaign policy's revision on an org, with both policies as they were when it was started last."""
+    """One activation of a campaign policy's revision on an org, with both policies as they were when it was started last.
+
+    `open_wave` is 0 where it has no waves.
+    """
 
     id: str
     org: str
@@ -66,6 +70,7 @@ class Campaign:
     created_at: datetime
     finished_at: datetime | None
     source: str = ""
+    open_wave: int = 0
 
 
 def new_id(prefix: str) -> str:
@@ -126,6 +131,7 @@ def start(
             actor=actor,
             created_at=now,
             active_key=None if preview else _active_key(plan.org, policy.name),
+            **_rollout_columns(policy.rollout),
             **_org_columns(org_policy),
         )
     )
@@ -134,7 +140,7 @@ def start(
 
 
 def add_runs(tx: Connection, campaign_id: str, entries: Sequence[PlanEntry], now: datetime) -> None:
-    """A run for each entry, numbered after those that the campaign has."""
+    """A run for each entry, numbered after those that the campaign has; `store.waves` says with which wave it begins."""
     first = tx.execute(select(func.count()).where(runs.c.campaign_id == campaign_id)).scalar_one()
     rows = [_run_row(campaign_id, first + number, entry, now) for number, entry in enumerate(entries)]
     if rows:
@@ -170,6 +176,11 @@ def recent(tx: Connection, limit: int = 50) -> list[Campaign]:
 def take_org_policy(tx: Connection, campaign_id: str, org_policy: OrgPolicy) -> None:
     """From now on the campaign is held to the org policy as the operator has it today."""
     tx.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(_org_columns(org_policy)))
+
+
+def take_rollout(tx: Connection, campaign_id: str, rollout: Rollout) -> None:
+    """From now on the campaign is rolled out as the policy has it today."""
+    tx.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(_rollout_columns(rollout)))
 
 
 def set_state(tx: Connection, campaign_id: str, state: CampaignState) -> None:
@@ -227,6 +238,15 @@ def _org_columns(org_policy: OrgPolicy) -> dict[str, object]:
     }
 
 
+def _rollout_columns(rollout: Rollout) -> dict[str, object]:
+    return {
+        "rollout": rollout.model_dump_json(),
+        "max_open": rollout.max_open,
+        "per_hour": rollout.per_hour,
+        "windowed": bool(rollout.windows),
+    }
+
+
 def _active_key(org: str, policy: str) -> str:
     return f"{org}/{policy}"
 
@@ -236,10 +256,11 @@ def _campaigns() -> Select[Any]:
 
 
 def _campaign(row: Row[tuple[object, ...]]) -> Campaign:
+    policy = CampaignPolicy.model_validate_json(row.policy_json)
     return Campaign(
         id=row.id,
         org=row.org,
-        policy=CampaignPolicy.model_validate_json(row.policy_json),
+        policy=policy.model_copy(update={"rollout": Rollout.model_validate_json(row.rollout)}),
         org_policy=OrgPolicy.model_validate_json(row.org_policy),
         revision=row.revision,
         preview=row.preview,
@@ -247,6 +268,7 @@ def _campaign(row: Row[tuple[object, ...]]) -> Campaign:
         actor=row.actor,
         created_at=row.created_at,
         finished_at=row.finished_at,
+        open_wave=row.open_wave,
         source=row.source,
     )
 

@@ -14,12 +14,14 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, func, inser
 
 from bot.domain.org_policies import Ceilings
 from bot.domain.pull_requests import ChecksState, PullRequest, PullRequestState, ReviewState
+from bot.domain.rollout import Rollout
 from bot.domain.states import RunState
 from bot.errors import CeilingReached
 from bot.store.schema import campaigns, publication_events, publications, runs
 
 PUBLISH_LOCK = 7711003
 HOUR = timedelta(hours=1)
+EVERYTHING_AT_ONCE = Rollout()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,9 @@ def with_news(tx: Connection, org: str, limit: int) -> list[Publication]:
     ]
 
 
-def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, now: datetime) -> Publication:
+def intend(
+    tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, now: datetime, rollout: Rollout = EVERYTHING_AT_ONCE
+) -> Publication:
     """Write the intent to publish; an open one is returned as it is. Raises CeilingReached, with the figures.
 
     `branch` is a head, as `bot.domain.pull_requests.head_name` tells it.
@@ -159,9 +163,9 @@ def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, n
     if known is not None and known.state == "intent":
         tx.execute(update(publications).where(publications.c.id == known.id).values(branch=branch))
         return replace(known, branch=branch)
-    left = room(tx, change.org, ceilings, now)
-    if left.reason:
-        raise CeilingReached(left.reason, retry_after=60)
+    reason = room(tx, change.org, ceilings, now).reason or room_of_policy(tx, change.org, change.policy, rollout, now)
+    if reason:
+        raise CeilingReached(reason, retry_after=60)
     fresh: dict[str, Any] = {"branch": branch, "state": "intent", "intended_at": now, "opened_at": None, **NOTHING_KNOWN}
     if known is None:
         nothing = {"number": None, "url": "", "head": "", "base_head": "", "revision": ""}
@@ -173,8 +177,7 @@ def intend(tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, n
 
 def room(tx: Connection, org: str, ceilings: Ceilings, now: datetime) -> Room:
     """What the org's ceilings leave; `reason` is empty while there is room for one more."""
-    opened = _count(tx, org, publications.c.state.in_(("intent", "open")))
-    recent = _count(tx, org, publications.c.opened_at > now - HOUR)
+    opened, recent = _count(tx, org, takes_a_place()), _count(tx, org, is_recent(now))
     open_left, hourly_left = ceilings.open_pull_requests - opened, ceilings.pull_requests_per_hour - recent
     reason = ""
     if open_left <= 0:
@@ -186,6 +189,27 @@ def room(tx: Connection, org: str, ceilings: Ceilings, now: datetime) -> Room:
         until = f" until {oldest + HOUR:%H:%M} UTC" if oldest else ""
         reason = f"{recent} of {ceilings.pull_requests_per_hour} pull requests of {org} were opened this hour: waiting{until}"
     return Room(open_left, hourly_left, reason)
+
+
+def room_of_policy(tx: Connection, org: str, policy: str, rollout: Rollout, now: datetime) -> str:
+    """Why the policy's own limits admit no more of its pull requests now; empty while they do."""
+    own = publications.c.policy == policy
+    opened, recent = _count(tx, org, and_(own, takes_a_place())), _count(tx, org, and_(own, is_recent(now)))
+    if rollout.max_open is not None and opened >= rollout.max_open:
+        return f"{opened} of {rollout.max_open} pull requests of {policy} are open: waiting until some are closed"
+    if rollout.per_hour is not None and recent >= rollout.per_hour:
+        return f"{recent} of {rollout.per_hour} pull requests of {policy} were opened this hour: waiting"
+    return ""
+
+
+def takes_a_place() -> ColumnElement[bool]:
+    """It is open, or about to be."""
+    return publications.c.state.in_(("intent", "open"))
+
+
+def is_recent(now: datetime) -> ColumnElement[bool]:
+    """Opened within the hour, or about to be."""
+    return or_(publications.c.opened_at > now - HOUR, publications.c.state == "intent")
 
 
 def record_push(tx: Connection, publication: Publication, *, head: str, base_head: str, now: datetime) -> None:

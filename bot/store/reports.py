@@ -156,6 +156,12 @@ def unfinished(tx: Connection, campaign_id: str) -> dict[str, int]:
     return {row.state: row.n for row in found}
 
 
+def pending_up_to(tx: Connection, campaign_id: str, wave: int) -> int:
+    """How many runs of the waves that have begun are pending."""
+    begun = (runs.c.campaign_id == campaign_id, runs.c.state == RunState.PENDING, runs.c.wave <= wave)
+    return int(tx.execute(select(func.count()).select_from(runs).where(*begun)).scalar_one())
+
+
 def next_retry(tx: Connection, campaign_id: str) -> datetime | None:
     """When the first of the runs that wait for another attempt may go on."""
     found: datetime | None = tx.execute(

@@ -11,18 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Column, ColumnElement, Connection, Row, Select, and_, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Row, func, insert, select, text, update
 
 from bot.domain.money import MicroUsd
 from bot.domain.repositories import Repository
-from bot.domain.states import CampaignState, Outcome, RunState, Stage
+from bot.domain.states import Outcome, RunState, Stage
 from bot.errors import FenceLost, NotFound, UsageError
+from bot.store.admission import BUSY, admitted
 from bot.store.campaigns import facts_from
-from bot.store.publications import Change, same_change
-from bot.store.schema import attempts, campaigns, publications, runs
+from bot.store.publications import Change
+from bot.store.schema import attempts, campaigns, runs
 
-BUSY = (RunState.DISPATCHED, RunState.RUNNING)
-OPEN = ("intent", "open")
 ANEW = {"attempts": 0, "losses": 0, "setbacks": 0, "tries": 0}
 PUMP_LOCK = 7711002
 
@@ -71,7 +70,7 @@ class Run:
 
 
 def dispatch(tx: Connection, *, slots: int, now: datetime, lease: timedelta) -> list[Dispatch]:
-    """Take pending runs until `slots` are busy, fairly between orgs, within every org's concurrency and ceilings.
+    """Take pending runs until `slots` are busy, fairly between orgs and their campaigns, within what both allow.
 
     One caller at a time. An attempt under way counts as a pull request that will be opened, so a ceiling is never passed by
     runs that finish together; a target whose pull request is open already needs no place of its own.
@@ -79,7 +78,7 @@ def dispatch(tx: Connection, *, slots: int, now: datetime, lease: timedelta) -> 
     if tx.dialect.name == "postgresql":
         tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PUMP_LOCK})
     room = max(0, slots - count_busy(tx))
-    chosen: list[str] = list(tx.execute(_admitted(now).limit(room)).scalars())
+    chosen: list[str] = list(tx.execute(admitted(tx, now).limit(room)).scalars())
     if not chosen:
         return []
     taken = tx.execute(
@@ -105,7 +104,7 @@ def dispatch_preview(tx: Connection, campaign_id: str, *, now: datetime, lease: 
 
 def any_admitted(tx: Connection, now: datetime) -> bool:
     """Could a run be dispatched at this moment?"""
-    return tx.execute(_admitted(now).limit(1)).one_or_none() is not None
+    return tx.execute(admitted(tx, now).limit(1)).one_or_none() is not None
 
 
 def claim(tx: Connection, run_id: str, fence: int, *, worker: str, now: datetime, lease: timedelta) -> Run | None:
@@ -235,12 +234,20 @@ def busy_of(tx: Connection, campaign_id: str) -> list[Run]:
     return [_run(row) for row in tx.execute(select(runs).where(runs.c.campaign_id == campaign_id, runs.c.state.in_(BUSY)))]
 
 
-def reopen(tx: Connection, campaign_id: str, run_ids: Sequence[str], *, words: str = "", rebase: bool = False) -> list[str]:
+def reopen(
+    tx: Connection,
+    campaign_id: str,
+    run_ids: Sequence[str],
+    *,
+    words: str = "",
+    rebase: bool = False,
+    by_hand: bool = False,
+) -> list[str]:
     """Make ended runs pending again, with all their attempts before them: those named, or every failed one.
 
     `words` are told to the agent, in the place of what it was told before; with `rebase` it is asked only where what it made
-    does not apply to the base as it is now. Raises UsageError for a named one that is not the
-    campaign's, or has not ended.
+    does not apply to the base as it is now. What is asked for `by_hand` goes before scheduled
+    work. Raises UsageError for a named one that is not the campaign's, or has not ended.
     """
     wanted = runs.c.id.in_(run_ids) if run_ids else runs.c.outcome.in_((Outcome.FAILED, Outcome.BUDGET_EXHAUSTED))
     again = list(
@@ -248,7 +255,7 @@ def reopen(tx: Connection, campaign_id: str, run_ids: Sequence[str], *, words: s
             update(runs)
             .where(runs.c.campaign_id == campaign_id, runs.c.state == RunState.ENDED, wanted)
             .values(state=RunState.PENDING, outcome=None, reason="", not_before=None, ended_at=None, **ANEW)
-            .values(words=words, rebase=rebase)
+            .values(words=words, rebase=rebase, by_hand=by_hand)
             .returning(runs.c.id)
         ).scalars()
     )
@@ -280,48 +287,6 @@ def dispatched(tx: Connection) -> list[Dispatch]:
     """What should be in the queue, or just being taken out of it."""
     found = tx.execute(select(runs.c.id, runs.c.fence).where(runs.c.state == RunState.DISPATCHED))
     return [Dispatch(row.id, row.fence) for row in found]
-
-
-def _admitted(now: datetime) -> Select[Any]:
-    """Pending run ids that every cap admits, a run an org in turn."""
-    busy = _count_by_org(runs.c.org, runs.c.state.in_(BUSY)).cte("busy")
-    opened = _count_by_org(publications.c.org, publications.c.state.in_(OPEN)).cte("opened")
-    recent = _count_by_org(publications.c.org, publications.c.opened_at > now - timedelta(hours=1)).cte("recent")
-    # Those that need no place of their own come first: else they would wait behind what a ceiling holds back.
-    needs_place = and_(publications.c.id.is_(None), campaigns.c.publishes)
-    turn = (needs_place, campaigns.c.created_at, runs.c.position)
-    place = func.row_number().over(partition_by=runs.c.org, order_by=turn).label("place")
-    pending = (
-        select(runs.c.id, place, runs.c.org, needs_place.label("needs_place"), campaigns.c.id.label("campaign_id"))
-        .join(campaigns, campaigns.c.id == runs.c.campaign_id)
-        .outerjoin(publications, and_(same_change(), publications.c.state.in_(OPEN)))
-        .where(
-            runs.c.state == RunState.PENDING,
-            campaigns.c.state == CampaignState.RUNNING,
-            campaigns.c.preview.is_(False),
-            or_(runs.c.not_before.is_(None), runs.c.not_before <= now),
-        )
-        .cte("pending")
-    )
-    under_way = pending.c.place + func.coalesce(busy.c.n, 0)
-    room_for_one_more = and_(
-        under_way + func.coalesce(opened.c.n, 0) <= campaigns.c.open_ceiling,
-        under_way + func.coalesce(recent.c.n, 0) <= campaigns.c.hourly_ceiling,
-    )
-    return (
-        select(pending.c.id)
-        .join(campaigns, campaigns.c.id == pending.c.campaign_id)
-        .outerjoin(busy, busy.c.org == pending.c.org)
-        .outerjoin(opened, opened.c.org == pending.c.org)
-        .outerjoin(recent, recent.c.org == pending.c.org)
-        .where(under_way <= campaigns.c.concurrent_runs, or_(~pending.c.needs_place, room_for_one_more))
-        # Equals draw lots: in any fixed order, one org could wait for ever.
-        .order_by(under_way, func.random())
-    )
-
-
-def _count_by_org(org: Column[str], condition: ColumnElement[bool]) -> Select[str, int]:
-    return select(org.label("org"), func.count().label("n")).where(condition).group_by(org)
 
 
 def _fenced(tx: Connection, run: Run, **values: Any) -> None:

@@ -28,7 +28,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0007"
+VERSION = "0008"
 """The migration that makes these tables; a test holds that it is the newest."""
 
 metadata = MetaData(
@@ -130,6 +130,12 @@ campaigns = Table(
     Column("actor", String(200), nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("finished_at", Instant),
+    # How it is rolled out; the wave that is open, where it has any; and what of it the pump asks for.
+    Column("rollout", Text, nullable=False, server_default="{}"),
+    Column("open_wave", Integer, nullable=False, server_default="0"),
+    Column("max_open", Integer),
+    Column("per_hour", Integer),
+    Column("windowed", Boolean, nullable=False, server_default=false()),
     # At most one active campaign an org and policy: a second start joins it. NULL once it is completed, and for previews.
     Column("active_key", String(170), unique=True),
 )
@@ -169,10 +175,31 @@ runs = Table(
     Column("words", Words, nullable=False, server_default=""),
     # Is what was made before to be brought to the base as it is now, rather than thought of anew?
     Column("rebase", Boolean, nullable=False, server_default=false()),
+    # It begins with this wave of its campaign; 0: with the campaign.
+    Column("wave", Integer, nullable=False, server_default="0"),
+    # Did a person ask for this very target? Then it goes before scheduled work.
+    Column("by_hand", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("campaign_id", "position"),
+    Index(None, "campaign_id", "wave"),
     Index(None, "state", "org"),
     Index(None, "campaign_id", "state"),
     Index(None, "publication_id"),
+)
+
+# The waves of a campaign that have begun. One that is `waived` was breached, and a person let it go on.
+waves = Table(
+    "waves",
+    metadata,
+    Column("campaign_id", String(32), ForeignKey("campaigns.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("state", String(16), nullable=False),
+    Column("opened_at", Instant, nullable=False),
+    Column("opened_by", String(200), nullable=False),
+    Column("decided_at", Instant),
+    Column("decided_by", String(200), nullable=False),
+    Column("reason", Words, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("waived", Boolean, nullable=False),
 )
 
 attempts = Table(

@@ -10,7 +10,7 @@ from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
 from bot.domain.repositories import Repository, Target
-from bot.store import campaigns, publications, runs
+from bot.store import campaigns, publications, runs, waves
 from bot.store.campaigns import Plan, PlanEntry
 from bot.store.database import Database
 from bot.store.publications import Change, Publication
@@ -56,7 +56,9 @@ class Queue:
         with self.database.transaction() as tx:
             campaigns.save_revision(tx, REVISION, campaign_policy, {}, now)
             campaigns.save_plan(tx, plan, now)
-            return campaigns.start(tx, plan, campaign_policy, org_policy, actor="alice", preview=preview, now=now)
+            made = campaigns.start(tx, plan, campaign_policy, org_policy, actor="alice", preview=preview, now=now)
+            waves.distribute(tx, campaigns.get(tx, made), now, actor="alice")
+            return made
 
     def dispatch(self, slots: int = PLENTY) -> list[Dispatch]:
         with self.database.transaction() as tx:

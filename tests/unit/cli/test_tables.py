@@ -45,6 +45,8 @@ def status(**changed: Any) -> dict[str, Any]:
         "success_rate": 0.875,
         "avg_duration_ms": 8_123,
         "breaker": None,
+        "waiting": "",
+        "waves": [],
         **changed,
     }
 

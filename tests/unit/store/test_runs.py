@@ -51,11 +51,12 @@ class TestDispatch:
         assert len(queue.dispatch(2)) == 1
         assert queue.dispatch(0) == []
 
-    def test_an_older_campaign_of_an_org_goes_first(self, queue: Queue) -> None:
-        older = queue.campaign("acme", 2, policy="older")
+    def test_the_campaigns_of_an_org_take_turns_the_older_one_first(self, queue: Queue) -> None:
+        older = queue.campaign("acme", 3, policy="older")
         queue.clock.advance(1)
         newer = queue.campaign("acme", 2, policy="newer")
-        assert [item.run_id for item in queue.dispatch(3)] == [f"{older}-1", f"{older}-2", f"{newer}-1"]
+        assert [item.run_id for item in queue.dispatch(3)] == [f"{older}-1", f"{newer}-1", f"{older}-2"]
+        assert [item.run_id for item in queue.dispatch(4)] == [f"{newer}-2"]
 
     def test_orgs_take_turns_however_many_runs_wait(self, queue: Queue) -> None:
         queue.campaign("large", 40)
