@@ -11,9 +11,11 @@ import httpx
 import jwt
 import pytest
 
+from tests.contract import gitlab_hub as gitlab_hub_parts
 from tests.fakes.clock import ManualClock
 from tests.fakes.forge.receivers import Receiver, receiving
 from tests.fakes.github import FakeGitHub, Installation
+from tests.fakes.gitlab import FakeGitLab
 
 Ask = Callable[..., httpx.Response]
 
@@ -84,3 +86,21 @@ def app_token(hub: FakeGitHub, *, key: str | None = None, lasts: int = 540, at: 
     """The JWT of the hub's app."""
     now = int(at if at is not None else time.time())
     return jwt.encode({"iat": now, "exp": now + lasts, "iss": str(hub.app.id)}, key or hub.app.pem, algorithm="RS256")
+
+
+@pytest.fixture
+def gitlab_hub(tmp_path: Path, clock: ManualClock) -> Iterator[FakeGitLab]:
+    with FakeGitLab(tmp_path, clock=clock) as made:
+        yield made
+
+
+@pytest.fixture
+def gitlab_token(gitlab_hub: FakeGitLab) -> str:
+    """A group access token of the populated group."""
+    return gitlab_hub_parts.populate(gitlab_hub)
+
+
+@pytest.fixture
+def gitlab_ask(gitlab_hub: FakeGitLab, gitlab_token: str, client: httpx.Client) -> Ask:
+    """Calls the REST API by the group's token, unless another (or none) is given."""
+    return gitlab_hub_parts.asking(gitlab_hub, client, gitlab_token)
