@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from bot.domain.org_policies import OrgPolicy
@@ -22,22 +22,25 @@ from bot.domain.selection import (
     literal,
     wanted_files,
 )
+from bot.domain.variables import inputs_digest
 from bot.errors import NotFound, PolicyError
 from bot.ports import Host, KnowsProperties, ReadsInBulk
 from bot.store.campaigns import PlanEntry
+from bot.store.looked import Looked
 from bot.store.publications import Change, Publication
 from bot.store.records import Rejection
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What became of the same changes before: pull requests, and rejections by the same revision."""
+    """What became of the same changes before: pull requests, rejections by the same revision, and what was looked at last."""
 
-    published: Mapping[Change, Publication]
-    rejected: Mapping[tuple[str, str, str], Rejection]
+    published: Mapping[Change, Publication] = field(default_factory=dict)
+    rejected: Mapping[tuple[str, str, str], Rejection] = field(default_factory=dict)
+    looked: Mapping[Change, Looked] = field(default_factory=dict)
 
 
-NOTHING = Earlier({}, {})
+NOTHING = Earlier()
 READ_AT_ONCE = 50
 """So many repositories are read together, where the host can do that."""
 
@@ -100,6 +103,13 @@ def already_rejected(rejection: Rejection | None, head: str) -> str | None:
     return f"rejected before, and nothing has changed since: {rejection.reason} (whimbrel retry {rejection.run_id})"
 
 
+def unchanged(looked: Looked | None, revision: str, head: str, inputs: str) -> str | None:
+    """The same steps on the same commit would come to the same. What is not listed is not asked for: nothing is fetched."""
+    if looked is None or (looked.revision, looked.head, looked.inputs) != (revision, head, inputs):
+        return None
+    return f"unchanged since run {looked.run_id}: {looked.reason} (--anew looks again)"
+
+
 def _target(repository: Repository) -> Target:
     return Target(repository.name, repository.default_branch, repository.head or "")
 
@@ -111,7 +121,12 @@ def _by_what_is_known(repository: Repository, policy: CampaignPolicy, revision: 
         decide_by_listing(repository, policy)
         or already_published(earlier.published.get(change), revision)
         or already_rejected(earlier.rejected.get((target.repository, target.base, target.path)), target.head)
+        or unchanged(earlier.looked.get(change), revision, target.head, _inputs(repository, policy, target))
     )
+
+
+def _inputs(repository: Repository, policy: CampaignPolicy, target: Target) -> str:
+    return inputs_digest(repository, policy, path=target.path, base=target.base)
 
 
 def _read(host: Host, repositories: Sequence[Repository], policy: CampaignPolicy) -> Mapping[str, Mapping[str, bytes]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from bot.campaigns.discovery import NOTHING, Earlier, discover
 from bot.campaigns.estimating import estimate
@@ -11,9 +12,12 @@ from bot.domain.policies import CampaignPolicy
 from bot.domain.repositories import Repository
 from bot.domain.rollout import Rollout, arrange
 from bot.services import Services
-from bot.store import campaigns, publications, records
+from bot.store import campaigns, looked, publications, records
 from bot.store.campaigns import Plan, PlanEntry
 from bot.tracking.pull_requests import refresh_publications
+
+Counts = Literal["all", "published", "nothing"]
+"""What counts of earlier attempts: all that they came to; only the pull requests that they opened; nothing, for a preview."""
 
 
 def make_plan(
@@ -24,18 +28,17 @@ def make_plan(
     revision: str,
     *,
     only: Sequence[str] = (),
-    anew: bool = False,
+    earlier: Counts = "all",
     source: str = "",
     seen: Callable[[Repository], None] = lambda _: None,
 ) -> Plan:
-    """Discover, estimate, and store. Nothing is changed anywhere but in the database.
-
-    With `anew` a repository is a target whatever became of earlier attempts (for a preview).
-    """
+    """Discover, estimate, and store. Nothing is changed anywhere but in the database."""
     host = services.host(org)
     refresh_publications(services, host, org.org, policy.name, only)
-    earlier = NOTHING if anew else _earlier(services, org.org, policy.name, revision)
-    found = discover(host, org, policy, revision=revision, only=only, earlier=earlier, seen=seen)
+    known = NOTHING if earlier == "nothing" else _earlier(services, org.org, policy.name, revision)
+    if earlier == "published":
+        known = Earlier(known.published)
+    found = discover(host, org, policy, revision=revision, only=only, earlier=known, seen=seen)
     entries = _in_order(found, policy.rollout)
     with services.database.transaction() as tx:
         expected = estimate(tx, org, policy, sum(entry.skip_reason is None for entry in entries))
@@ -55,4 +58,4 @@ def _in_order(entries: Sequence[PlanEntry], rollout: Rollout) -> list[PlanEntry]
 def _earlier(services: Services, org: str, policy: str, revision: str) -> Earlier:
     with services.database.reading() as tx:
         published = {publication.change: publication for publication in publications.of_policy(tx, org, policy)}
-        return Earlier(published, records.rejections(tx, org, policy, revision))
+        return Earlier(published, records.rejections(tx, org, policy, revision), looked.of_policy(tx, org, policy))

@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from bot.campaigns.activation import activate, complete_finished
 from bot.campaigns.authority import require_permission
-from bot.campaigns.planning import make_plan
+from bot.campaigns.planning import Counts, make_plan
 from bot.cli import tables
 from bot.cli.common import Chosen, actor, as_json, choose, console, print_json
 from bot.cli.foreground import follow, machinery
@@ -29,6 +29,7 @@ from bot.store import campaigns, ledger, reports
 from bot.store.campaigns import Plan
 from bot.tracking.telling import tell_due
 
+anew_option = click.option("--anew", is_flag=True, help="Look again at what was rejected or is unchanged since the last time.")
 org_option = click.option("--org", required=True, help="The org policy, by its name.")
 
 
@@ -41,13 +42,14 @@ Examples:
 @click.argument("policy")
 @org_option
 @click.option("--repo", "repos", multiple=True, metavar="GLOB", help="Only these repositories; may be repeated.")
+@anew_option
 @as_json
-def plan(policy: str, org: str, repos: tuple[str, ...], as_json: bool) -> None:
+def plan(policy: str, org: str, repos: tuple[str, ...], anew: bool, as_json: bool) -> None:
     """What POLICY would do on an org: each target, each skip with its reason, and what it may cost."""
     settings = Settings.from_environment()
     chosen = choose(settings, policy, org)
     with assemble(settings) as services:
-        made = make_visibly(services, chosen, repos)
+        made = make_visibly(services, chosen, repos, earlier="published" if anew else "all")
     if as_json:
         print_json(plan_json(made))
     else:
@@ -68,7 +70,7 @@ def preview(policy: str, org: str, repo: str, as_json: bool) -> int:
     settings = Settings.from_environment()
     chosen = choose(settings, policy, org)
     with assemble(settings) as services:
-        made = make_visibly(services, chosen, (repo,), anew=True)
+        made = make_visibly(services, chosen, (repo,), earlier="nothing")
         if not made.targets:
             raise UsageError(_why_no_target(made, repo))
         started = activate(services, made, chosen.policy, chosen.org, actor=actor(), preview=True)
@@ -94,19 +96,18 @@ Interrupted with Ctrl-C, or stopped by a ceiling, the same command goes on where
 @click.argument("policy")
 @org_option
 @click.option("--repo", "repos", multiple=True, metavar="GLOB", help="Only these repositories; may be repeated.")
+@anew_option
 @click.option("--detach", is_flag=True, help="Only start the campaign; scheduler and workers elsewhere do the work.")
 @click.option("--max-usd", type=Decimal, help="Spend at most this on the campaign, below the policy's own budget.")
 @click.option("--workers", default=2, show_default=True, help="How many worker processes to start for it.")
 @as_json
-def run(
-    policy: str, org: str, repos: tuple[str, ...], detach: bool, max_usd: Decimal | None, workers: int, as_json: bool
-) -> int:
+def run(policy: str, org: str, as_json: bool, max_usd: Decimal | None, **options: Any) -> int:
     """Run POLICY on an org: change every target, prove it, open pull requests, and wait until all have ended."""
     settings = Settings.from_environment()
     chosen = choose(settings, policy, org)
     _check_amount(max_usd)
     with assemble(settings) as services:
-        return run_campaign(settings, services, chosen, repos, detach=detach, max_usd=max_usd, workers=workers, as_json=as_json)
+        return run_campaign(settings, services, chosen, max_usd=max_usd, as_json=as_json, **options)
 
 
 def run_campaign(
@@ -115,6 +116,7 @@ def run_campaign(
     chosen: Chosen,
     repos: tuple[str, ...] = (),
     *,
+    anew: bool = False,
     detach: bool = False,
     max_usd: Decimal | None = None,
     workers: int = 2,
@@ -122,7 +124,7 @@ def run_campaign(
 ) -> int:
     """Plan, activate, follow, report; return the exit status."""
     require_permission(services.host(chosen.org), chosen.org, actor())
-    made = make_visibly(services, chosen, repos)
+    made = make_visibly(services, chosen, repos, earlier="published" if anew else "all")
     started = activate(services, made, chosen.policy, chosen.org, actor=actor(), max_usd=max_usd, by_hand=bool(repos))
     waiting = ""
     if not detach:
@@ -184,7 +186,7 @@ def _work(settings: Settings, services: Services, chosen: Chosen, campaign_id: s
             progress.finish()
 
 
-def make_visibly(services: Services, chosen: Chosen, repos: tuple[str, ...], *, anew: bool = False) -> Plan:
+def make_visibly(services: Services, chosen: Chosen, repos: tuple[str, ...], *, earlier: Counts = "all") -> Plan:
     """Make the plan, and say on a terminal which repository is being looked at."""
     with Console(stderr=True).status(f"Looking through {chosen.org.org} ...") as looking:
         return make_plan(
@@ -194,7 +196,7 @@ def make_visibly(services: Services, chosen: Chosen, repos: tuple[str, ...], *, 
             chosen.templates,
             chosen.revision,
             only=repos,
-            anew=anew,
+            earlier=earlier,
             seen=lambda repository: looking.update(f"Looking through {escape(repository.full_name)} ..."),
         )
 

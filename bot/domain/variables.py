@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 from bot.domain.policies import CampaignPolicy
@@ -21,6 +23,12 @@ def target_variables(
     """What an attempt's templates see besides. `head` is the commit of the branch `base`."""
     besides = {"revision": revision, "campaign": campaign, "path": path, "base": {"branch": base, "head": head}}
     return variables_of(repository, policy) | besides
+
+
+def inputs_digest(repository: Repository, policy: CampaignPolicy, *, path: str, base: str) -> str:
+    """Changes when what templates see of a target does, whatever the commit of its base and the policy's revision are."""
+    seen = variables_of(repository, policy) | {"path": path, "base": base}
+    return hashlib.sha256(json.dumps(seen, sort_keys=True).encode()).hexdigest()
 
 
 def variables_of(repository: Repository, policy: CampaignPolicy) -> dict[str, Any]:

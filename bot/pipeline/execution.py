@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from bot.domain.money import decimal_usd, month_of
 from bot.domain.retries import again
 from bot.domain.states import Outcome
+from bot.domain.variables import inputs_digest
 from bot.errors import ChangeRefused, DiskFull, FenceLost, QuotaRefused, WhimbrelError
 from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.attempt import attempt
@@ -20,7 +21,7 @@ from bot.pipeline.lease import LEASE, Lease
 from bot.pipeline.recorder import Recorder
 from bot.pipeline.starting import OptedOut
 from bot.services import Services
-from bot.store import audit, campaigns, ledger, records, runs
+from bot.store import audit, campaigns, ledger, looked, records, runs
 from bot.store.ledger import Accounts
 
 
@@ -119,6 +120,7 @@ def _finish(services: Services, assignment: Assignment, recorder: Recorder, ende
                 tx, assignment.run, ended.outcome, ended.reason, now=services.clock.now(), duration_ms=duration_ms,
                 files_changed=len(ended.files), publication_id=ended.publication_id,
             )  # fmt: skip
+            _remember(tx, services, assignment, ended)
             cost = _charge(tx, services, assignment)
             records.add_entry(
                 tx, assignment.run.id, assignment.run.fence, at=services.clock.now(), stage="", message=ended.reason,
@@ -136,6 +138,18 @@ def _finish(services: Services, assignment: Assignment, recorder: Recorder, ende
     except FenceLost:
         return None
     return ended
+
+
+def _remember(tx: Connection, services: Services, assignment: Assignment, ended: Ended) -> None:
+    """What need not be looked at again as long as it is unchanged."""
+    run, campaign = assignment.run, assignment.campaign
+    if campaign.preview or ended.outcome not in (Outcome.NO_CHANGE, Outcome.PUBLISHED):
+        return
+    looked.record(
+        tx, assignment.change, run, revision=campaign.revision,
+        inputs=inputs_digest(run.repository, campaign.policy, path=run.path, base=run.base),
+        outcome=ended.outcome, reason=ended.reason, now=services.clock.now(),
+    )  # fmt: skip
 
 
 def _try_again(services: Services, assignment: Assignment, error: WhimbrelError) -> bool:

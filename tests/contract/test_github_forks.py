@@ -139,7 +139,7 @@ class TestAttempts:
         acme.as_user("mia").close("acme/one", 1)
         (entry,) = world.plan(pull_request=FORK)[0].entries
         assert "stays closed" in str(entry.skip_reason)
-        campaign = world.activate(*world.plan(pull_request=FORK, anew=True)).campaign_id
+        campaign = world.activate(*world.plan(pull_request=FORK, earlier="nothing")).campaign_id
         world.work()
         assert "#1 was closed without being merged" in world.ended(world.run(campaign))
         assert len(pulls(acme)) == 1

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from bot.campaigns.activation import Activation, activate, complete_finished
-from bot.campaigns.planning import make_plan
+from bot.campaigns.planning import Counts, make_plan
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
 from bot.domain.policy_files import revision
@@ -135,7 +135,7 @@ class World:
         *,
         name: str = "notes",
         steps: list[Any] | None = None,
-        anew: bool = False,
+        earlier: Counts = "all",
         **policy: Any,
     ) -> tuple[Plan, CampaignPolicy]:
         """Of a policy that has every repository hold `note`."""
@@ -149,7 +149,7 @@ class World:
             }
         )
         made = revision(parsed, {name: text.encode() for name, text in TEMPLATES.items()})
-        return make_plan(self.services, self.org, parsed, TEMPLATES, made, anew=anew), parsed
+        return make_plan(self.services, self.org, parsed, TEMPLATES, made, earlier=earlier), parsed
 
     def start(self, note: str = "Be kind.", **policy: Any) -> str:
         """Start, or join, a campaign; return its id."""

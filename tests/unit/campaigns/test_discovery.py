@@ -99,7 +99,7 @@ def test_a_second_plan_sees_what_became_of_the_first(world: World) -> None:
     world.work()
     assert skips(world.plan()[0]) == {"one": "already open: #1", "two": "already open: #1"}
     assert set(skips(world.plan("Be brief.")[0]).values()) == {None}
-    assert set(skips(world.plan(anew=True)[0]).values()) == {None}
+    assert set(skips(world.plan(earlier="nothing")[0]).values()) == {None}
 
 
 def test_what_was_rejected_is_not_tried_again_until_something_has_changed(world: World) -> None:
@@ -114,7 +114,7 @@ def test_what_was_rejected_is_not_tried_again_until_something_has_changed(world:
     since = f"rejected before, and nothing has changed since: 'x' is a link (whimbrel retry {run.id})"
     assert skips(world.plan(steps=steps)[0]) == {"one": since}
     assert skips(world.plan("Be brief.", steps=steps)[0]) == {"one": None}
-    assert skips(world.plan(steps=steps, anew=True)[0]) == {"one": None}
+    assert skips(world.plan(steps=steps, earlier="nothing")[0]) == {"one": None}
     repositories.commit(repositories.opened(folder), {"README.md": b"# Moved on\n"})
     assert skips(world.plan(steps=steps)[0]) == {"one": None}
 

@@ -63,7 +63,7 @@ def test_closed_by_a_person_stays_closed_for_this_revision(world: World) -> None
     """Also where it was closed after the plan was made."""
     world.repository("tool")
     run(world)
-    planned = world.plan(anew=True)
+    planned = world.plan(earlier="nothing")
     world.local.close(TOOL, 1, by="bob")
     campaign = world.activate(*planned).campaign_id
     world.work()
