@@ -28,16 +28,19 @@ from bot.ports import Host, KnowsProperties, ReadsInBulk
 from bot.store.campaigns import PlanEntry
 from bot.store.looked import Looked
 from bot.store.publications import Change, Publication
+from bot.store.quarantine import Quarantine
 from bot.store.records import Rejection
 
 
 @dataclass(frozen=True, slots=True)
 class Earlier:
-    """What became of the same changes before: pull requests, rejections by the same revision, and what was looked at last."""
+    """What became of the same changes before: pull requests, rejections by the same revision, what was looked at last, and
+    where it failed again and again."""
 
     published: Mapping[Change, Publication] = field(default_factory=dict)
     rejected: Mapping[tuple[str, str, str], Rejection] = field(default_factory=dict)
     looked: Mapping[Change, Looked] = field(default_factory=dict)
+    quarantined: Mapping[tuple[str, str, str], Quarantine] = field(default_factory=dict)
 
 
 NOTHING = Earlier()
@@ -117,10 +120,13 @@ def _target(repository: Repository) -> Target:
 def _by_what_is_known(repository: Repository, policy: CampaignPolicy, revision: str, earlier: Earlier) -> str | None:
     target = _target(repository)
     change = Change(repository.org, policy.name, target.repository, target.base, target.path)
+    place = (target.repository, target.base, target.path)
+    quarantine = earlier.quarantined.get(place)
     return (
         decide_by_listing(repository, policy)
         or already_published(earlier.published.get(change), revision)
-        or already_rejected(earlier.rejected.get((target.repository, target.base, target.path)), target.head)
+        or already_rejected(earlier.rejected.get(place), target.head)
+        or (quarantine.why(target.head) if quarantine else None)
         or unchanged(earlier.looked.get(change), revision, target.head, _inputs(repository, policy, target))
     )
 

@@ -14,6 +14,7 @@ from bot.domain.rollout import Rollout, arrange
 from bot.services import Services
 from bot.store import campaigns, looked, publications, records
 from bot.store.campaigns import Plan, PlanEntry
+from bot.store.quarantine import quarantined
 from bot.tracking.pull_requests import refresh_publications
 
 Counts = Literal["all", "published", "nothing"]
@@ -35,7 +36,7 @@ def make_plan(
     """Discover, estimate, and store. Nothing is changed anywhere but in the database."""
     host = services.host(org)
     refresh_publications(services, host, org.org, policy.name, only)
-    known = NOTHING if earlier == "nothing" else _earlier(services, org.org, policy.name, revision)
+    known = NOTHING if earlier == "nothing" else _earlier(services, org, policy.name, revision)
     if earlier == "published":
         known = Earlier(known.published)
     found = discover(host, org, policy, revision=revision, only=only, earlier=known, seen=seen)
@@ -55,7 +56,11 @@ def _in_order(entries: Sequence[PlanEntry], rollout: Rollout) -> list[PlanEntry]
     return sorted(entries, key=lambda entry: place[entry.target.repository])
 
 
-def _earlier(services: Services, org: str, policy: str, revision: str) -> Earlier:
+def _earlier(services: Services, org: OrgPolicy, policy: str, revision: str) -> Earlier:
     with services.database.reading() as tx:
-        published = {publication.change: publication for publication in publications.of_policy(tx, org, policy)}
-        return Earlier(published, records.rejections(tx, org, policy, revision), looked.of_policy(tx, org, policy))
+        return Earlier(
+            published={publication.change: publication for publication in publications.of_policy(tx, org.org, policy)},
+            rejected=records.rejections(tx, org.org, policy, revision),
+            looked=looked.of_policy(tx, org.org, policy),
+            quarantined=quarantined(tx, org.org, policy, revision, allowed=org.ceilings.failures_in_a_row),
+        )

@@ -41,6 +41,9 @@ class Ceilings(Strict):
     attempts_per_run: Annotated[int, Field(ge=1, le=20)] = 3
     """How many sessions a run may have whose agent ends without a result. What passes by itself (the host or the API out of
     reach, a lost worker) costs none of them; what would only happen again (a failing command, a limit) is not tried again."""
+    failures_in_a_row: Annotated[int, Field(ge=1)] = 3
+    """So many failed runs of a policy on a target, one after the other, and it is left alone until its base or the policy has
+    changed, or somebody retries it. One that lost its worker too often is left alone at once."""
     open_pull_requests: Annotated[int, Field(ge=1)] = 50
     pull_requests_per_hour: Annotated[int, Field(ge=1)] = 30
 

@@ -10,11 +10,10 @@ from bot.domain.states import Outcome, RunState
 from bot.errors import FenceLost
 from bot.services import Services
 from bot.store import audit, ledger, records, runs
+from bot.store.quarantine import LOSSES_ALLOWED
 from bot.store.runs import Run
 from bot.tracking.presence import gone
 
-# A worker dies with its run for other reasons than the run; after this many times, it is the run.
-LOSSES_ALLOWED = 4
 BACKOFF = timedelta(seconds=2)
 
 
