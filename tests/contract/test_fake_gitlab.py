@@ -126,7 +126,7 @@ class TestProjects:
         gitlab_hub.as_user("ada").move_project("acme/one", "acme/platform")
         gitlab_hub.as_user("ada").rename("acme/platform/one", "uno")
         led = gitlab_ask("GET", f"{ONE}/repository/branches?per_page=5")
-        assert led.status_code == 301
+        assert led.status_code == 302
         assert led.headers["Location"] == f"{gitlab_hub.api_url}/projects/{number}/repository/branches?per_page=5"
         assert gitlab_ask("GET", f"/projects/{number}").json()["path_with_namespace"] == "acme/platform/uno"
         assert gitlab_ask("POST", f"{ONE}/issues", {"title": "T"}).status_code == 405

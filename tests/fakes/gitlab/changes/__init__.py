@@ -1,0 +1,1 @@
+"""What happens: each change of the records, with the events that it sends."""
