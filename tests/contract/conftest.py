@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import jwt
 import pytest
-from tests.fakes.gitlab import FakeGitLab
 
 from tests.contract import gitlab_hub as gitlab_hub_parts
 from tests.fakes.clock import ManualClock
 from tests.fakes.forge.receivers import Receiver, receiving
 from tests.fakes.github import FakeGitHub, Installation
+from tests.fakes.gitlab import FakeGitLab
 
 Ask = Callable[..., httpx.Response]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import gitlab
 import httpx
+
 from tests.fakes.gitlab import FakeGitLab
 
 Ask = Callable[..., httpx.Response]

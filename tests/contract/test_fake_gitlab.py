@@ -9,11 +9,11 @@ from typing import Any
 import gitlab
 import httpx
 import pytest
-from tests.fakes.gitlab import FakeGitLab
 
 from tests.contract.conftest import Ask
 from tests.contract.gitlab_hub import LIB, ONE, client_of
 from tests.fakes.clock import ManualClock
+from tests.fakes.gitlab import FakeGitLab
 
 
 def branch(hub: FakeGitLab, name: str, *, project: str = "acme/one", content: str = "") -> str:
