@@ -26,6 +26,15 @@ def require_permission_on(conversation: Conversation, org: OrgPolicy, repository
         _require(conversation, org, actor, conversation.permission_on(repository, actor), repository.full_name)
 
 
+def require_write_on(conversation: Conversation, repository: Repository, actor: str) -> None:
+    """May they have the bot leave this repository alone, or take it up again? Whoever may write to it may."""
+    has = conversation.permission_on(repository, actor)
+    if RANKS.index(has) < RANKS.index("write"):
+        raise UsageError(
+            f"{actor} has the permission `{has}` on {repository.full_name}, `write` is needed to turn the bot off or on"
+        )
+
+
 def _is_named(org: OrgPolicy, actor: str) -> bool:
     """Hosts tell no logins apart by their case."""
     return actor.casefold() in (user.casefold() for user in org.may_trigger.users)

@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 from sqlalchemy import Connection
 
-from bot.domain.states import CampaignState, Outcome
-from bot.errors import FenceLost, UsageError
+from bot.domain.states import CampaignState
+from bot.errors import UsageError
 from bot.services import Services
-from bot.store import audit, campaigns, ledger, runs, waves
+from bot.store import audit, campaigns, runs, waves
 from bot.store.campaigns import Campaign
 from bot.store.runs import Dispatch, Run
 from bot.tracking.leases import reclaim
+from bot.tracking.stopping import end_run
 from bot.tracking.waves import begin_next, standing
 
 
@@ -69,7 +70,7 @@ def cancel(services: Services, campaign_id: str, *, actor: str) -> list[Dispatch
         campaign = _active(tx, campaign_id)
         campaigns.cancel(tx, campaign_id, reason, services.clock.now())
         _record(tx, services, campaign, actor, "campaign.cancelled")
-    stopped = _stop(services, campaign_id, lambda run: _end(services, run, reason))
+    stopped = _stop(services, campaign_id, lambda run: end_run(services, run, reason))
     with services.database.transaction() as tx:
         campaigns.cancel(tx, campaign_id, reason, services.clock.now())  # and what was handed back meanwhile
     return stopped
@@ -141,21 +142,6 @@ def _stop(services: Services, campaign_id: str, stop: Callable[[Run], bool]) -> 
         if not busy:
             return stopped
         stopped += [Dispatch(run.id, run.fence) for run in busy if stop(run)]
-
-
-def _end(services: Services, run: Run, reason: str) -> bool:
-    """End a run that an attempt is working on: its money is settled, and whatever it still writes is fenced off.
-
-    False when it went on meanwhile.
-    """
-    try:
-        with services.database.transaction() as tx:
-            runs.end(tx, run, Outcome.SKIPPED, reason, now=services.clock.now())
-            cost, tokens = ledger.close_attempt(tx, run.attempt_key, clock=services.clock)
-            runs.add_cost(tx, run, cost, tokens)
-    except FenceLost:
-        return False
-    return True
 
 
 def _active(tx: Connection, campaign_id: str) -> Campaign:

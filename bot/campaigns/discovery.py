@@ -27,6 +27,7 @@ from bot.errors import NotFound, PolicyError
 from bot.ports import Host, KnowsProperties, ReadsInBulk
 from bot.store.campaigns import PlanEntry
 from bot.store.looked import Looked
+from bot.store.opt_outs import OptOut
 from bot.store.publications import Change, Publication
 from bot.store.quarantine import Quarantine
 from bot.store.records import Rejection
@@ -41,6 +42,8 @@ class Earlier:
     rejected: Mapping[tuple[str, str, str], Rejection] = field(default_factory=dict)
     looked: Mapping[Change, Looked] = field(default_factory=dict)
     quarantined: Mapping[tuple[str, str, str], Quarantine] = field(default_factory=dict)
+    left_alone: Mapping[str, OptOut] = field(default_factory=dict)
+    """By the repository's name, whatever became of it before."""
 
 
 NOTHING = Earlier()
@@ -90,7 +93,11 @@ def _listed(host: Host, org: str, only: Sequence[str]) -> Iterator[Repository]:
 
 def already_published(publication: Publication | None, revision: str) -> str | None:
     """Why an earlier pull request for the same change leaves nothing to do; None when there is something."""
-    if publication is None or publication.revision != revision:
+    if publication is None:
+        return None
+    if publication.adopted and publication.frozen and publication.state == PullRequestState.OPEN:
+        return f"#{publication.number} is open for it: {publication.frozen}"
+    if publication.revision != revision:
         return None
     if publication.state == PullRequestState.OPEN:
         return f"already open: #{publication.number}"
@@ -117,6 +124,10 @@ def _target(repository: Repository) -> Target:
     return Target(repository.name, repository.default_branch, repository.head or "")
 
 
+def _by_people(opt_out: OptOut | None) -> str | None:
+    return opt_out.reason if opt_out else None
+
+
 def _by_what_is_known(repository: Repository, policy: CampaignPolicy, revision: str, earlier: Earlier) -> str | None:
     target = _target(repository)
     change = Change(repository.org, policy.name, target.repository, target.base, target.path)
@@ -124,6 +135,7 @@ def _by_what_is_known(repository: Repository, policy: CampaignPolicy, revision: 
     quarantine = earlier.quarantined.get(place)
     return (
         decide_by_listing(repository, policy)
+        or _by_people(earlier.left_alone.get(repository.name))
         or already_published(earlier.published.get(change), revision)
         or already_rejected(earlier.rejected.get(place), target.head)
         or (quarantine.why(target.head) if quarantine else None)

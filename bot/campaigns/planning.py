@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from bot.campaigns.discovery import NOTHING, Earlier, discover
+from bot.campaigns.discovery import Earlier, discover
 from bot.campaigns.estimating import estimate
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
 from bot.domain.repositories import Repository
 from bot.domain.rollout import Rollout, arrange
 from bot.services import Services
-from bot.store import campaigns, looked, publications, records
+from bot.store import campaigns, looked, opt_outs, publications, records
 from bot.store.campaigns import Plan, PlanEntry
 from bot.store.quarantine import quarantined
 from bot.tracking.pull_requests import refresh_publications
@@ -36,9 +36,7 @@ def make_plan(
     """Discover, estimate, and store. Nothing is changed anywhere but in the database."""
     host = services.host(org)
     refresh_publications(services, host, org.org, policy.name, only)
-    known = NOTHING if earlier == "nothing" else _earlier(services, org, policy.name, revision)
-    if earlier == "published":
-        known = Earlier(known.published)
+    known = _earlier(services, org, policy.name, revision, earlier)
     found = discover(host, org, policy, revision=revision, only=only, earlier=known, seen=seen)
     entries = _in_order(found, policy.rollout)
     with services.database.transaction() as tx:
@@ -56,11 +54,19 @@ def _in_order(entries: Sequence[PlanEntry], rollout: Rollout) -> list[PlanEntry]
     return sorted(entries, key=lambda entry: place[entry.target.repository])
 
 
-def _earlier(services: Services, org: OrgPolicy, policy: str, revision: str) -> Earlier:
+def _earlier(services: Services, org: OrgPolicy, policy: str, revision: str, counts: Counts) -> Earlier:
+    """That people have the bot leave a repository alone counts in any case."""
     with services.database.reading() as tx:
+        left_alone = opt_outs.of_org(tx, org.org)
+        if counts == "nothing":
+            return Earlier(left_alone=left_alone)
+        published = {publication.change: publication for publication in publications.of_policy(tx, org.org, policy)}
+        if counts == "published":
+            return Earlier(published, left_alone=left_alone)
         return Earlier(
-            published={publication.change: publication for publication in publications.of_policy(tx, org.org, policy)},
+            published=published,
             rejected=records.rejections(tx, org.org, policy, revision),
             looked=looked.of_policy(tx, org.org, policy),
             quarantined=quarantined(tx, org.org, policy, revision, allowed=org.ceilings.failures_in_a_row),
+            left_alone=left_alone,
         )

@@ -7,10 +7,11 @@ start. What must not be done twice is done in the transaction that notes it as d
 from __future__ import annotations
 
 from bot.campaigns.asking import Ask, Reply, answer
-from bot.campaigns.authority import require_permission_on
+from bot.campaigns.authority import require_permission_on, require_write_on
+from bot.campaigns.turning import TURNS, turn
 from bot.domain.commands import Command, Misspelt, Verb, parse
 from bot.domain.events import Commented, Labelled, Reviewed
-from bot.domain.policies import LABEL_PREFIX
+from bot.domain.policies import LABEL_PREFIX, OFF_LABEL
 from bot.domain.pull_requests import CommentRef, Reaction
 from bot.domain.repositories import Repository
 from bot.errors import QuotaRefused, UsageError
@@ -47,12 +48,14 @@ def handle(services: Services, event: Trigger) -> str:
         key=event.key,
     )
     conversation.react(ask.repository, _answered(event), Reaction.EYES)
-    return _fulfil(ask, asked)
+    return _fulfil(ask, asked, by_label=isinstance(event, Labelled))
 
 
 def _asked(event: Trigger) -> Command | Misspelt | str | None:
     """A command, the text of a label, or None."""
     if isinstance(event, Labelled):
+        if event.label == OFF_LABEL:
+            return Command(Verb.ON if event.removed else Verb.OFF)
         return event.label if event.label.startswith(LABEL_PREFIX) and not event.removed else None
     return parse(event.body)
 
@@ -62,12 +65,12 @@ def _answered(event: Trigger) -> CommentRef:
     return event.comment if isinstance(event, Commented) else CommentRef(event.thread, event.thread.number, "thread")
 
 
-def _fulfil(ask: Ask, asked: Command | Misspelt | str) -> str:
+def _fulfil(ask: Ask, asked: Command | Misspelt | str, *, by_label: bool) -> str:
     """Look whether they may, do it, and say so where somebody has to be told."""
     refusal: UsageError | QuotaRefused | None = None
     try:
-        require_permission_on(ask.conversation, ask.org, ask.repository, ask.login)
-        reply = _answer(ask, asked)
+        _require_that_they_may(ask, asked)
+        reply = _answer(ask, asked, by_label=by_label)
     except (UsageError, QuotaRefused) as error:
         refusal, reply = error, Reply("refused", {"reason": str(error), "mend": error.mend})
     if reply is not None:
@@ -78,10 +81,19 @@ def _fulfil(ask: Ask, asked: Command | Misspelt | str) -> str:
     return f"refused: {refusal}"
 
 
-def _answer(ask: Ask, asked: Command | Misspelt | str) -> Reply | None:
+def _require_that_they_may(ask: Ask, asked: Command | Misspelt | str) -> None:
+    if isinstance(asked, Command) and asked.verb in TURNS:
+        require_write_on(ask.conversation, ask.repository, ask.login)
+    else:
+        require_permission_on(ask.conversation, ask.org, ask.repository, ask.login)
+
+
+def _answer(ask: Ask, asked: Command | Misspelt | str, *, by_label: bool) -> Reply | None:
     match asked:
+        case Command() if asked.verb in TURNS:
+            return turn(ask, asked.verb, by_label=by_label)
         case Command():
-            return answer(ask, asked)
+            return answer(ask, asked, by_label=by_label)
         case Misspelt():
             return Reply("misspelt", {"problem": asked.problem, "usage": asked.usage})
     return answer(ask, Command(Verb.RUN, policy=_labelled_policy(ask, asked)), by_label=True)

@@ -19,9 +19,10 @@ from bot.domain.org_policies import OrgPolicy
 from bot.domain.redaction import escaped
 from bot.errors import NotFound
 from bot.services import Services
-from bot.store import campaigns, deliveries, ledger, records, reports
+from bot.store import campaigns, deliveries, ledger, opt_outs, records, reports
 from bot.store import runs as store_runs
 from bot.store.campaigns import Campaign
+from bot.store.opt_outs import OptOut
 from bot.tracking.waiting import describe, why_waiting
 
 
@@ -46,6 +47,9 @@ def status(campaign: str | None, as_json: bool) -> None:
         console().print(tables.campaigns_table(found))
         for org, breaker in sorted({each["org"]: each["breaker"] for each in found}.items()):
             console().print(tables.breaker_line(org, breaker))
+        for org, left_alone in sorted({each["org"]: each["left_alone"] for each in found}.items()):
+            if left_alone:
+                console().print(tables.left_alone_line(org, left_alone))
         if delivered:
             console().print(tables.deliveries_line(delivered))
     else:
@@ -114,14 +118,21 @@ def quota(org: str | None, as_json: bool) -> None:
 
 
 def campaign_statuses(settings: Settings, tx: Connection, wanted: Iterable[Campaign]) -> list[dict[str, Any]]:
-    """The contract of `status --json`: each campaign, its waves, why nothing of it begins, how its org's breaker stands."""
+    """The contract of `status --json`: each campaign, its waves, why nothing of it begins, how its org's breaker stands, and
+    which of the org's repositories people have the bot leave alone."""
     now = SystemClock().now()
     statuses = [
         reports.campaign_status(tx, each) | {"waves": describe(tx, each, now), "waiting": why_waiting(tx, each, now)}
         for each in wanted
     ]
     breakers = {org: breaker_status(settings, org) for org in {status["org"] for status in statuses}}
-    return [status | {"breaker": breakers[status["org"]]} for status in statuses]
+    left_alone = {org: [_opt_out(each) for each in opt_outs.of_org(tx, org).values()] for org in breakers}
+    return [status | {"breaker": breakers[status["org"]], "left_alone": left_alone[status["org"]]} for status in statuses]
+
+
+def _opt_out(opt_out: OptOut) -> dict[str, str]:
+    where = {"repository": opt_out.repository, "actor": opt_out.actor, "place": opt_out.place}
+    return where | {"at": opt_out.at.isoformat()}
 
 
 def quota_alerts(services: Services, orgs: Sequence[OrgPolicy]) -> list[str]:
@@ -146,6 +157,7 @@ def details(services: Services, run_id: str) -> dict[str, Any]:
         attempts = records.attempts_of(tx, run_id)
         artifacts = records.artifacts_of(tx, run_id)
         requests = reports.requests_of_run(tx, run_id)
+        followed = reports.pull_request_timeline(tx, run_id)
     texts: dict[str, list[str]] = {}
     for artifact in artifacts:
         texts.setdefault(artifact.kind, []).append(_read(services.artifacts / artifact.file))
@@ -154,6 +166,7 @@ def details(services: Services, run_id: str) -> dict[str, Any]:
         "timeline": [
             {"at": e.at.isoformat(), "attempt": e.fence, "stage": e.stage, "message": e.message, **e.data} for e in timeline
         ],
+        "pull_request_timeline": followed,
         "attempts": [
             {
                 "attempt": a.fence,

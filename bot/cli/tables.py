@@ -57,9 +57,10 @@ def status_panel(status: Row) -> Panel:
     """The object of `status CAMPAIGN --json`."""
     rate, average = status["success_rate"], status["avg_duration_ms"]
     facts = _facts(
-        ("state", Text(status["state"])),
+        ("state", Text(status["state"] + (", and every target has its end" if status.get("finished") else ""))),
         ("targets", Text(f"{status['targets']:,}")),
         ("outcomes", outcome_counts(status["outcomes"])),
+        ("pull requests", _pull_requests(status["pull_requests"]) if status.get("pull_requests") else Text()),
         ("cost", Text(f"{_money(_cost(status))} for {status['tokens']:,} tokens")),
         ("success", Text("nothing attempted yet" if rate is None else f"{rate:.0%} of the attempted runs")),
         ("time", Text("" if average is None else f"{duration(average)} a run, on average")),
@@ -109,6 +110,22 @@ def breaker_line(org: str, breaker: Row | None) -> Text:
     """How the way to the model stands for an org: the `breaker` of `status --json`."""
     stands = _breaker(breaker) if breaker else Text("not known, for no Redis answers", style="dim")
     return Text.assemble("circuit breaker of ", _text(org), ": ", stands)
+
+
+def left_alone_line(org: str, left_alone: Sequence[Row]) -> Text:
+    """The repositories of an org that people have the bot leave alone: `left_alone` of `status --json`."""
+    each = (f"{visible(one['repository'])} ({visible(one['actor'])}, {visible(one['place'])})" for one in left_alone)
+    return Text(f"left alone on {visible(org)}: {', '.join(each)}")
+
+
+def _pull_requests(counted: Mapping[str, int]) -> Text:
+    """Such as: 3 open (1 with failed checks), 2 merged."""
+    words = {"checks_failed": "failed checks", "changes_requested": "changes asked for", "conflicts": "conflicts"}
+    ways = [f"{counted[name]} with {word}" for name, word in words.items() if counted[name]]
+    states = [f"{counted[state]} {state}" for state in ("open", "merged", "closed") if counted[state]]
+    if ways and counted["open"]:
+        states[0] += f" ({', '.join(ways)})"
+    return Text(", ".join(states))
 
 
 def deliveries_line(counted: Mapping[str, int]) -> Text:
@@ -220,6 +237,8 @@ def _sections(found: Row) -> Iterable[tuple[str, RenderableType]]:
         yield "pull request", _text(found["run"]["pull_request"]["url"])
     if found["timeline"]:
         yield "timeline", _timeline(found["timeline"])
+    if found.get("pull_request_timeline"):
+        yield "pull request, since it was opened", _followed(found["pull_request_timeline"])
     verdicts = [attempt["verdict"] for attempt in found["attempts"] if attempt["verdict"]]
     if verdicts:
         yield "verdict", Text("\n").join(_verdict_lines(verdicts[-1]))
@@ -231,6 +250,14 @@ def _sections(found: Row) -> Iterable[tuple[str, RenderableType]]:
         yield "report", Text(visible(report).rstrip())
     for diff in found["artifacts"].get("diff", [])[-1:]:
         yield "diff", diff_text(diff)
+
+
+def _followed(events: Sequence[Row]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for event in events:
+        said = Text.assemble(_text(event["kind"]), (f" by {visible(event['actor'])}" if event["actor"] else "", "dim"))
+        grid.add_row(Text(event["at"][:16].replace("T", " "), style="dim"), said, _text(one_line(event["words"], REASON_LIMIT)))
+    return grid
 
 
 def _timeline(entries: Sequence[Row]) -> Table:

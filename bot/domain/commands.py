@@ -31,6 +31,8 @@ class Verb(StrEnum):
     TAKEOVER = "takeover"
     CLOSE = "close"
     STATUS = "status"
+    OFF = "off"
+    ON = "on"
     HELP = "help"
 
 
@@ -42,6 +44,8 @@ USAGE = {
     Verb.TAKEOVER: "takeover",
     Verb.CLOSE: "close",
     Verb.STATUS: "status",
+    Verb.OFF: "off",
+    Verb.ON: "on",
     Verb.HELP: "help",
 }
 """How each command is written, after the prefix."""

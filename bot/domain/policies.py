@@ -20,6 +20,9 @@ from bot.domain.steps import AnyStep, Check, ClaudeStep, CommandStep, TemplateSt
 LABEL_PREFIX = "whimbrel:"
 """How each label begins that starts a policy."""
 
+OFF_LABEL = f"{LABEL_PREFIX}off"
+"""On an issue or a pull request, it has the bot leave the repository alone."""
+
 COMMIT_TEMPLATE = "pull_request/commit.md.j2"
 """What renders the message of every commit."""
 
@@ -33,6 +36,8 @@ def _unnegated(value: str) -> str:
 def _trigger_label(value: str) -> str:
     if not value.removeprefix(LABEL_PREFIX) or not value.startswith(LABEL_PREFIX):
         raise ValueError(f"{value!r} could be anybody's label: begin it with `{LABEL_PREFIX}`, such as {LABEL_PREFIX}NAME")
+    if value == OFF_LABEL:
+        raise ValueError(f"{value!r} has the bot leave a repository alone: give the policy's label another name")
     return value
 
 

@@ -14,7 +14,7 @@ from bot.pipeline.recorder import Recorder
 from bot.pipeline.renderings import keep_merged, keep_renderings
 from bot.pipeline.reporting import keep_report
 from bot.pipeline.standing import land, stand
-from bot.pipeline.starting import Base, fetch, hold_budget, tighten
+from bot.pipeline.starting import Base, fetch, hold_budget, require_wanted, tighten
 from bot.pipeline.workspaces import workspace
 from bot.ports import Workspace
 from bot.services import Services
@@ -23,6 +23,7 @@ from bot.store.ledger import Accounts
 
 def attempt(services: Services, assignment: Assignment, accounts: Accounts, recorder: Recorder, lease: Lease) -> Ended:
     """Make the change, prove it, publish it. Raises WhimbrelError; what it reserved is settled or still in the ledger."""
+    require_wanted(services, assignment)
     base = fetch(services, assignment, recorder)
     try:
         assignment = tighten(assignment, base)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bot.domain.policies import RepositoryPolicy
 from bot.domain.policy_files import parse_repository
+from bot.domain.pull_requests import PullRequestState
 from bot.domain.repositories import Repository
 from bot.domain.selection import REPOSITORY_POLICY, opted_out
 from bot.domain.states import Stage
@@ -16,11 +17,11 @@ from bot.pipeline.places import Place, find_place
 from bot.pipeline.recorder import Recorder
 from bot.ports import Host
 from bot.services import Services
-from bot.store import ledger, runs
+from bot.store import ledger, opt_outs, publications, runs
 
 
 class OptedOut(Exception):
-    """The repository's own policy, at the base that is about to be changed, says no."""
+    """The repository's own policy, at the base that is about to be changed, or somebody of its people says no."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,18 @@ def _fetch(mirror: Mirror, host: Host, repository: Repository, base: str, place:
     heads = mirror.fetch(host.remote(repository), [base])
     ours = mirror.fetch(host.remote(place.fork), [place.branch]) if place.fork else {place.branch: None}
     return heads | ours
+
+
+def require_wanted(services: Services, assignment: Assignment) -> None:
+    """Raises OptedOut where people have the bot leave the repository alone, or have opened a pull request for it themselves."""
+    run = assignment.run
+    with services.database.reading() as tx:
+        opt_out = opt_outs.find(tx, run.org, run.repository.name)
+        known = publications.find(tx, assignment.change)
+    if opt_out is not None:
+        raise OptedOut(opt_out.reason)
+    if known is not None and known.state == PullRequestState.OPEN and known.adopted and known.frozen:
+        raise OptedOut(f"#{known.number} is open for it: {known.frozen}")
 
 
 def tighten(assignment: Assignment, base: Base) -> Assignment:

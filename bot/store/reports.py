@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Row, Select, func, select
 
 from bot.domain.money import MicroUsd, decimal_usd
 from bot.domain.states import Outcome, RunState
-from bot.store import ledger
+from bot.store import ledger, targets
 from bot.store.campaigns import Campaign
+from bot.store.publications import events_of, same_change
 from bot.store.schema import accounts, campaigns, ledger_entries, publications, runs
 
 FINE = (Outcome.PUBLISHED, Outcome.REPORTED, Outcome.NO_CHANGE, Outcome.REJECTED, Outcome.SKIPPED)
@@ -22,7 +23,8 @@ def campaign_status(tx: Connection, campaign: Campaign) -> dict[str, Any]:
     """One campaign: its state, outcomes by name, cost and times.
 
     `success_rate` is the share, from 0 to 1, of the ended runs that were attempted and neither failed nor ran out of budget
-    (None before the first); `avg_duration_ms` is over the attempted ones.
+    (None before the first); `avg_duration_ms` is over the attempted ones. It is completed when every run has ended, and
+    `finished` when every target has an end: no pull request is open any more.
     """
     found = tx.execute(
         select(
@@ -53,6 +55,8 @@ def campaign_status(tx: Connection, campaign: Campaign) -> dict[str, Any]:
         "revision": campaign.revision,
         "started_at": campaign.created_at.isoformat(),
         "finished_at": campaign.finished_at.isoformat() if campaign.finished_at else None,
+        "pull_requests": targets.counts(tx, campaign.id),
+        "finished": targets.is_finished(tx, campaign.id),
     }
 
 
@@ -194,6 +198,29 @@ def _run_now(row: Row[tuple[Any, ...]]) -> RunNow:
     )
 
 
+_FOLLOWED = {
+    "checks": "ci",
+    "review": "review",
+    "conflicts": "conflicts",
+    "draft": "draft",
+    "edited": "edited",
+    "frozen": "frozen",
+    "adopted": "adopted",
+    "closed_by": "closed_by",
+    "closed_reason": "closed_reason",
+}
+"""What is told of a pull request, by the column that has it."""
+
+
+def pull_request_timeline(tx: Connection, run_id: str) -> list[dict[str, str]]:
+    """What happened to the pull request of a run's target, oldest first."""
+    change = publications.join(campaigns, publications.c.policy == campaigns.c.policy).join(runs, same_change())
+    of_run = select(publications.c.id).select_from(change).where(runs.c.id == run_id, runs.c.campaign_id == campaigns.c.id)
+    found = tx.execute(of_run.where(campaigns.c.preview.is_(False))).scalar_one_or_none()
+    events = events_of(tx, found) if found is not None else []
+    return [{"at": each.at.isoformat(), "kind": each.kind, "actor": each.actor, "words": each.words} for each in events]
+
+
 def _runs() -> Any:
     return select(
         runs,
@@ -201,6 +228,7 @@ def _runs() -> Any:
         publications.c.url,
         publications.c.branch,
         publications.c.state.label("publication_state"),
+        *(publications.c[name] for name in _FOLLOWED.values()),
     ).outerjoin(publications, publications.c.id == runs.c.publication_id)
 
 
@@ -208,6 +236,7 @@ def _run(row: Row[tuple[Any, ...]]) -> dict[str, Any]:
     pull_request = None
     if row.number is not None:
         pull_request = {"number": row.number, "url": row.url, "state": row.publication_state, "branch": row.branch}
+        pull_request |= {name: row._mapping[column] for name, column in _FOLLOWED.items()}
     return {
         "id": row.id,
         "target": f"{row.repository}/{row.path}" if row.path else row.repository,

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import OFF_LABEL
 from bot.domain.pull_requests import PullRequest, PullRequestRef, PullRequestState
 from bot.domain.redaction import one_line, redact
 from bot.domain.repositories import Repository
@@ -17,8 +18,10 @@ from bot.domain.selection import is_among
 from bot.errors import HostError, HostUnavailable, NotFound
 from bot.ports import FollowsPullRequests, Host
 from bot.services import Services
-from bot.store import audit, own_commits, publications
+from bot.store import audit, opt_outs, own_commits, publications
+from bot.store.opt_outs import OptOut
 from bot.store.publications import Facts, Publication
+from bot.tracking.opting_out import SOMEBODY, leave_alone, take_up_again
 
 WORDS_LIMIT = 500
 AT_ONCE = 50
@@ -88,6 +91,7 @@ def refresh(services: Services, host: Host, publication: Publication, actor: str
     if publication.state != "intent":
         known, _ = _read_page(host, [publication])
         if known:
+            heed_labels(services, known)
             return note(services, *known[0], actor)
     change = publication.change
     try:
@@ -130,6 +134,7 @@ def _try_refresh(services: Services, host: Host, publication: Publication) -> bo
 
 def note_many(services: Services, known: Sequence[tuple[Publication, PullRequest]]) -> int:
     """As `note` for each; those of which nothing is new are written at once."""
+    heed_labels(services, known)
     with services.database.reading() as tx:
         same = [this for this, found in known if found.state == this.state and facts_of(tx, this, found) == this.facts]
     with services.database.transaction(durable=False) as tx:
@@ -169,6 +174,23 @@ def settle(
             details={"policy": change.policy},
         )  # fmt: skip
     return True
+
+
+def heed_labels(services: Services, known: Sequence[tuple[Publication, PullRequest]]) -> None:
+    """A label that has the bot leave a repository alone counts, and so does its end, though no webhook has told of it."""
+    if not known:
+        return
+    org = known[0][0].change.org
+    with services.database.reading() as tx:
+        left_alone = opt_outs.of_org(tx, org)
+    for publication, found in known:
+        repository, place = publication.change.repository, opt_outs.label_on(found.number)
+        is_off = OFF_LABEL in found.text.labels and found.state is PullRequestState.OPEN
+        opt_out = left_alone.get(repository)
+        if is_off and opt_out is None:
+            leave_alone(services, org, OptOut(repository, SOMEBODY, place, services.clock.now()))
+        elif opt_out is not None and opt_out.place == place and OFF_LABEL not in found.text.labels:
+            take_up_again(services, org, repository, SOMEBODY, place)
 
 
 def happened(before: Facts, now: Facts, found: PullRequest) -> Iterator[tuple[str, str, str]]:

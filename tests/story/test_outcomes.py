@@ -69,7 +69,7 @@ def test_only_what_passed_has_a_pull_request(mixed: Mixed) -> None:
     (pull,) = mixed.project.pull_requests()
     assert (pull["repository"], pull["state"]) == ("good", "open")
     row = mixed.campaign["good"]["pull_request"]
-    assert row == {"number": 1, "url": pull["url"], "state": "open", "branch": "whimbrel/mixed"}
+    assert row.items() >= {"number": 1, "url": pull["url"], "state": "open", "branch": "whimbrel/mixed"}.items()
     assert repositories.files_at(mixed.project.bare("good"), "whimbrel/mixed")["src/new"] == b"new\n"
     assert [row["target"] for row in mixed.campaign.rows if row["pull_request"]] == ["good"]
 
