@@ -7,8 +7,9 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, Connection, select, update
 
 from bot.domain.states import Outcome, RunState
+from bot.store.admission import BUSY
 from bot.store.publications import Change
-from bot.store.runs import BUSY, Run, get
+from bot.store.runs import Run, get
 from bot.store.schema import campaigns, runs
 
 

@@ -64,7 +64,7 @@ class TestBeforeAnything:
 
     def test_a_preview_leaves_it_alone_too(self, world: World, talker: Talker) -> None:
         handle(world.services, talker.comment("one", ISSUE, "/whimbrel off"))
-        plan, _ = world.plan(anew=True)
+        plan, _ = world.plan(earlier="nothing")
         assert [entry.target.repository for entry in plan.targets] == ["two"]
 
     def test_it_is_taken_back(self, world: World, talker: Talker) -> None:
