@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from bot.campaigns import triggers
+from bot.campaigns import sources, triggers
 from bot.domain.events import (
     ChecksChanged,
     Commented,
@@ -107,10 +107,14 @@ class Inbox:
                 return self._trigger_once(delivery, org, event)
             case PullRequestChanged():
                 pull_request_changed(self.services, org, event)
+                sources.expect_news(self.services, org, event)
             case RepositoryChanged():
                 repository_changed(self.services, org, event)
-            case ChecksChanged() | Pushed():
+            case ChecksChanged():
                 news_of(self.services, org, event)
+            case Pushed():
+                news_of(self.services, org, event)
+                sources.expect_news(self.services, org, event)
         return ""
 
     def _trigger_once(self, delivery: Delivery, org: OrgPolicy, event: triggers.Trigger) -> str:
