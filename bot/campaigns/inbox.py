@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from bot.campaigns import sources, triggers
+from bot.campaigns.arrivals import arrived, has_arrived
 from bot.domain.events import (
     ChecksChanged,
     Commented,
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 
 Normalise = Callable[[str, bytes], list[Event]]
 ReadPolicies = Callable[[], Policies]
+OfRepository = triggers.Trigger | PullRequestChanged | RepositoryChanged | ChecksChanged | Pushed
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,23 +100,24 @@ class Inbox:
         place = policies().place_of(event.repository)
         if place is None:
             return f"no org policy is for {event.repository.org} on {event.repository.host}"
-        org, event = place[0], replace(event, repository=place[1])
+        return self._handle_of(place[0], replace(event, repository=place[1]), delivery)
+
+    def _handle_of(self, org: OrgPolicy, event: OfRepository, delivery: Delivery) -> str:
+        if isinstance(event, PullRequestChanged | Pushed):
+            sources.expect_news(self.services, org, event)
         match event:
-            case Reviewed():
-                news_of(self.services, org, event)
-                return self._trigger_once(delivery, org, event)
-            case Labelled() | Commented():
+            case Labelled() | Commented() | Reviewed():
+                if isinstance(event, Reviewed):
+                    news_of(self.services, org, event)
                 return self._trigger_once(delivery, org, event)
             case PullRequestChanged():
                 pull_request_changed(self.services, org, event)
-                sources.expect_news(self.services, org, event)
             case RepositoryChanged():
                 repository_changed(self.services, org, event)
-            case ChecksChanged():
+            case ChecksChanged() | Pushed():
                 news_of(self.services, org, event)
-            case Pushed():
-                news_of(self.services, org, event)
-                sources.expect_news(self.services, org, event)
+        if isinstance(event, RepositoryChanged | Pushed) and has_arrived(event):
+            return arrived(self.services, org, event.repository.name)
         return ""
 
     def _trigger_once(self, delivery: Delivery, org: OrgPolicy, event: triggers.Trigger) -> str:
