@@ -3,52 +3,23 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.contract.conftest import Ask
+from tests.contract.git_client import Git
 from tests.fakes.forge.receivers import Receiver
 from tests.fakes.github import FakeGitHub, Installation
 
 ONE = "/repos/acme/one"
 
 
-class Git:
-    """A checkout of acme/one with a token of the installation."""
-
-    def __init__(self, hub: FakeGitHub, folder: Path, token: str):
-        self.hub, self.folder, self.token = hub, folder, token
-
-    def url(self, repository: str = "acme/one", *, token: str | None = None) -> str:
-        return self.hub.url.replace("//", f"//x-access-token:{token or self.token}@") + f"/{repository}.git"
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        alone = {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_NOSYSTEM": "1", "GIT_TERMINAL_PROMPT": "0"}
-        who = {"GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b"}
-        environment = {"PATH": os.environ["PATH"], **alone, **who}
-        return subprocess.run(
-            ["git", *arguments], check=False, cwd=self.folder, env=environment, capture_output=True, text=True
-        )
-
-    def ok(self, *arguments: str) -> str:
-        done = self.run(*arguments)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
-
-    def commit(self, path: str, content: str) -> str:
-        (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
-        (self.folder / path).write_text(content)
-        self.ok("add", "--all")
-        self.ok("commit", "-m", "Change")
-        return self.ok("rev-parse", "HEAD")
-
-
 @pytest.fixture
 def git(hub: FakeGitHub, installation: Installation, tmp_path: Path) -> Git:
-    made = Git(hub, tmp_path / "checkout", hub.installation_token(installation))
-    made.folder.mkdir()
+    """A checkout of acme/one with a token of the installation."""
+    token = hub.installation_token(installation)
+    made = Git(hub.url, tmp_path / "checkout", "acme/one", user="x-access-token", token=token)
     made.ok("clone", made.url(), ".")
     return made
 

@@ -21,8 +21,9 @@ class Received:
 
     @property
     def event(self) -> str:
+        name = self.headers.get("X-GitHub-Event") or self.headers["X-Gitlab-Event"]
         action = self.payload.get("action")
-        return f"{self.headers['X-GitHub-Event']}.{action}" if action else self.headers["X-GitHub-Event"]
+        return f"{name}.{action}" if action else name
 
     @property
     def guid(self) -> str:
