@@ -9,7 +9,7 @@ import importlib.util
 import os
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +18,14 @@ from typing import TYPE_CHECKING, Any
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 
-from bot.campaigns.redelivery import Deliverer
 from bot.clock import SystemClock
 from bot.domain.money import MicroUsd
 from bot.domain.org_policies import OrgPolicy
-from bot.domain.policy_sources import Sourced, parse_source
 from bot.domain.steps import ClaudeStep, CommandStep, TemplateStep
 from bot.engines.claude_code import ClaudeEngine
 from bot.engines.command import CommandEngine
 from bot.engines.template import TemplateEngine
-from bot.errors import ConfigurationError, PolicyError, UsageError
+from bot.errors import ConfigurationError, UsageError
 from bot.gateway.breaker import Breaker, MemoryCircuits, RedisCircuits, read_circuit
 from bot.gateway.counting import NoMoney, token_counter
 from bot.gateway.governor import Governor, shared_storage
@@ -35,8 +33,7 @@ from bot.gateway.prices import load_prices
 from bot.gateway.server import Gateway
 from bot.gateway.step_cap import CappedMeter
 from bot.gateway.upstream import Upstream
-from bot.hosts.governor import GITLAB_LIMITS, HostGovernor
-from bot.hosts.local import LocalHost
+from bot.hosting import Hosting
 from bot.policy_store import Catalogue, Policies, load_policies, load_templates
 from bot.ports import Clock, Engine, Meter, StepContext
 from bot.queue.connection import connect_briefly
@@ -44,7 +41,7 @@ from bot.queue.server import running_server
 from bot.rendering import Renderer
 from bot.sandbox.bubblewrap import BubblewrapSandbox
 from bot.services import Services
-from bot.store import campaigns, policy_sources, records
+from bot.store import campaigns, records
 from bot.store.alerts import Alerts
 from bot.store.audit import AuditKey
 from bot.store.campaigns import Campaign
@@ -53,13 +50,7 @@ from bot.store.ledger import Accounts, LedgerMeter, OrgMonth
 from bot.store.runs import Run
 
 if TYPE_CHECKING:
-    from redis import Redis
-
-    # PyGithub and python-gitlab take their time: they are imported where they are used.
-    from bot.hosts.github import GitHubHost
-    from bot.hosts.gitlab import GitLabHost
-
-    AnyHost = LocalHost | GitHubHost | GitLabHost
+    from bot.hosting import AnyHost
 
 ANTHROPIC_API = "https://api.anthropic.com"
 COUNTING_PATIENCE_SECONDS = 30.0
@@ -173,75 +164,13 @@ def read_policies(settings: Settings) -> Policies:
     return load_policies(settings.policies)
 
 
-def read_catalogue(settings: Settings, database: Database) -> Catalogue:
+def read_catalogue(settings: Settings) -> Catalogue:
     """Raises as `read_policies`, and PolicyError for a template that is no text."""
-    policies, ours = read_policies(settings), load_templates([packaged("templates")])
-    sourced = {org.org: _sourced(database, org, ours) for org in policies.orgs.values() if org.policies_from}
-    return Catalogue(policies, {**ours, **load_templates([settings.templates])}, sourced, ours)
+    return Catalogue(read_policies(settings), load_templates([packaged("templates"), settings.templates]))
 
 
-def host_of(settings: Settings, database: Database, clock: Clock, org: OrgPolicy) -> AnyHost:
-    """A new one: keep it, since it holds connections and tokens. Raises ConfigurationError without a credential."""
-    match org.host_kind:
-        case "github":
-            return _github(settings, database, clock, org)
-        case "gitlab":
-            return _gitlab(settings, database, clock, org)
-        case _:
-            return local_host(org)
-
-
-def _github(settings: Settings, database: Database, clock: Clock, org: OrgPolicy) -> GitHubHost:
-    from bot.hosts.github import github_host
-    from bot.hosts.github_credentials import load
-
-    credential = load(settings.home, org.host_url, os.environ)
-    if credential is None:
-        mend = "whimbrel setup github makes an App; or set WHIMBREL_GITHUB_TOKEN"
-        raise ConfigurationError(f"there is no credential for {org.host_url}", mend=mend)
-    governor = HostGovernor(_running_redis(settings), database, clock, f"{org.host_url}/{org.org}")
-    return github_host(org.host_url, credential, org.org, governor=governor, now=clock.now)
-
-
-def _gitlab(settings: Settings, database: Database, clock: Clock, org: OrgPolicy) -> GitLabHost:
-    """GitLab bounds what an account may ask: orgs whose token is the same one count together."""
-    from bot.hosts.gitlab import gitlab_host
-    from bot.hosts.gitlab_credentials import load
-
-    access = load(settings.home, org.host_url, org.org, os.environ)
-    if access is None:
-        mend = f"whimbrel setup gitlab --group {org.org}; or set WHIMBREL_GITLAB_TOKEN"
-        raise ConfigurationError(f"there is no credential for {org.host_url}/{org.org}", mend=mend)
-    key = f"{org.host_url}/{access.group}"
-    governor = HostGovernor(_running_redis(settings), database, clock, key, GITLAB_LIMITS)
-    return gitlab_host(org.host_url, access, governor=governor, now=clock.now, sleep=clock.sleep)
-
-
-def _running_redis(settings: Settings) -> Redis | None:
-    url = running_server(settings.home, settings.redis_url)
-    return connect_briefly(url) if url else None
-
-
-def github_instances(orgs: Iterable[OrgPolicy]) -> list[str]:
-    """The URLs of the GitHub instances that the orgs are on."""
-    return sorted({org.host_url for org in orgs if org.host_kind == "github"})
-
-
-def github_deliveries(settings: Settings, url: str) -> Deliverer | None:
-    """The App's deliveries on a GitHub instance; None as long as the bot is no App there. Raises ConfigurationError."""
-    from bot.hosts.github_credentials import GitHubApp, load
-    from bot.hosts.github_deliveries import GitHubDeliveries
-    from bot.hosts.github_transport import Endpoints, Transport
-
-    app = load(settings.home, url, os.environ)
-    return GitHubDeliveries(app, Transport(Endpoints(url))) if isinstance(app, GitHubApp) else None
-
-
-def local_host(org: OrgPolicy) -> LocalHost:
-    """Raises UsageError for an org that is elsewhere."""
-    if org.host_kind != "local":
-        raise UsageError(f"{org.org} is on {org.host_url}, not on a local host")
-    return LocalHost(Path(org.host.removeprefix("local:")).absolute())
+def hosting(settings: Settings, database: Database, clock: Clock) -> Hosting:
+    return Hosting(settings.home, settings.redis_url, database, clock)
 
 
 def breaker_status(settings: Settings, org: str) -> dict[str, Any] | None:
@@ -279,7 +208,7 @@ def _services(settings: Settings, database: Database) -> Services:
 
     def host(org: OrgPolicy) -> AnyHost:
         key = (org.host, org.org)
-        return hosts.get(key) or hosts.setdefault(key, host_of(settings, database, clock, org))
+        return hosts.get(key) or hosts.setdefault(key, hosting(settings, database, clock).host(org))
 
     @functools.cache
     def renderer(revision: str) -> Renderer:
@@ -330,25 +259,12 @@ def _services(settings: Settings, database: Database) -> Services:
         sandbox=sandbox,
         host=host,
         conversation=host,
-        catalogue=functools.partial(read_catalogue, settings, database),
+        catalogue=functools.partial(read_catalogue, settings),
         replies=replies,
         renderer=renderer,
         engines=engines,
         claude=claude,
     )
-
-
-def _sourced(database: Database, org: OrgPolicy, ours: Mapping[str, str]) -> Sourced:
-    """What is in use of an org's own repository: nothing, and why, where it cannot be read."""
-    name = f"{org.org}/{org.policies_repository}"
-    with database.reading() as tx:
-        source = policy_sources.find(tx, org)
-    if source is None or not source.commit:
-        return Sourced(name, problem=(source and source.problem) or f"{name} was not read yet")
-    try:
-        return parse_source(source.files, source.name, ours)
-    except PolicyError as error:
-        return Sourced(source.name, problem=error.explanation)
 
 
 def _upstream(settings: Settings) -> Upstream:

@@ -18,7 +18,7 @@ from bot.campaigns.pump import pump, sweep
 from bot.campaigns.redelivery import Deliverer, redeliver_missed
 from bot.campaigns.refreshing import refresh_conflicting
 from bot.campaigns.scheduling import start_due
-from bot.campaigns.sources import look_after
+from bot.campaigns.upkeep import Keeper, keep_up
 from bot.domain.org_policies import OrgPolicy
 from bot.errors import HostError, StoreError, WhimbrelError
 from bot.hosts.webhooks import DIALECTS
@@ -78,14 +78,26 @@ def _redeliver(services: Services, find: Callable[[], Deliverer | None]) -> int:
     return redeliver_missed(services, deliverer) if deliverer else 0
 
 
+def upkeep(services: Services, keepers: Sequence[Callable[[], Keeper | None]]) -> list[Chore]:
+    """Keep the bot's standing on hosts up. A keeper is asked for anew each time, as a deliverer is."""
+
+    def keep(find: Callable[[], Keeper | None]) -> int:
+        keeper = find()
+        if keeper:
+            keep_up(services, keeper)
+        return 0  # however much it was: it is looked at again after the pause
+
+    return [Chore(partial(keep, each), LOOK_SECONDS) for each in keepers]
+
+
 def telling(services: Services, orgs: Sequence[OrgPolicy]) -> Chore:
     """Show people how the work goes on that they asked for."""
     return Chore(partial(tell_due, services, orgs), TELL_SECONDS)
 
 
 def starting(services: Services) -> list[Chore]:
-    """Start what runs by itself, and look after the policies that orgs have in repositories of their own."""
-    return [Chore(partial(start_due, services), START_SECONDS), Chore(partial(look_after, services), START_SECONDS)]
+    """Start what runs by itself."""
+    return [Chore(partial(start_due, services), START_SECONDS)]
 
 
 def following(services: Services, orgs: Sequence[OrgPolicy]) -> list[Chore]:

@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from bot.campaigns import sources, triggers
-from bot.campaigns.arrivals import arrived, has_arrived
+from bot.campaigns import triggers
 from bot.domain.events import (
     ChecksChanged,
     Commented,
@@ -48,7 +47,6 @@ log = logging.getLogger(__name__)
 
 Normalise = Callable[[str, bytes], list[Event]]
 ReadPolicies = Callable[[], Policies]
-OfRepository = triggers.Trigger | PullRequestChanged | RepositoryChanged | ChecksChanged | Pushed
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,15 +98,12 @@ class Inbox:
         place = policies().place_of(event.repository)
         if place is None:
             return f"no org policy is for {event.repository.org} on {event.repository.host}"
-        return self._handle_of(place[0], replace(event, repository=place[1]), delivery)
-
-    def _handle_of(self, org: OrgPolicy, event: OfRepository, delivery: Delivery) -> str:
-        if isinstance(event, PullRequestChanged | Pushed):
-            sources.expect_news(self.services, org, event)
+        org, event = place[0], replace(event, repository=place[1])
         match event:
-            case Labelled() | Commented() | Reviewed():
-                if isinstance(event, Reviewed):
-                    news_of(self.services, org, event)
+            case Reviewed():
+                news_of(self.services, org, event)
+                return self._trigger_once(delivery, org, event)
+            case Labelled() | Commented():
                 return self._trigger_once(delivery, org, event)
             case PullRequestChanged():
                 pull_request_changed(self.services, org, event)
@@ -116,8 +111,6 @@ class Inbox:
                 repository_changed(self.services, org, event)
             case ChecksChanged() | Pushed():
                 news_of(self.services, org, event)
-        if isinstance(event, RepositoryChanged | Pushed) and has_arrived(event):
-            return arrived(self.services, org, event.repository.name)
         return ""
 
     def _trigger_once(self, delivery: Delivery, org: OrgPolicy, event: triggers.Trigger) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from bot.campaigns.triggers import handle
 from bot.cli.common import actor, as_json, console, load, print_json
-from bot.config import Settings, assemble, local_host
+from bot.config import Settings, assemble
 from bot.domain.commands import parse
 from bot.domain.events import Commented, RepositoryRef
 from bot.domain.org_policies import OrgPolicy
@@ -19,6 +19,7 @@ from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, Revie
 from bot.domain.redaction import one_line, visible
 from bot.domain.repositories import Repository
 from bot.errors import UsageError
+from bot.hosting import local_host
 from bot.hosts.local import LocalHost
 
 org_option = click.option("--org", required=True, help="The org policy, by its name.")

@@ -7,7 +7,8 @@ from functools import partial
 import click
 
 from bot.cli.common import load
-from bot.config import Settings, assemble, github_deliveries, github_instances
+from bot.config import Settings, assemble, hosting
+from bot.hosting import github_deliveries, github_instances
 
 
 @click.command(
@@ -35,19 +36,25 @@ def scheduler() -> None:
     from bot.queue.connection import connect_briefly
     from bot.queue.jobs import JobQueue
     from bot.queue.server import redis_server, revive
-    from bot.scheduler import Scheduler, beside, following, starting, stop_on_signals, telling, webhook_chores
+    from bot.scheduler import Scheduler, beside, following, starting, stop_on_signals, telling, upkeep, webhook_chores
 
     settings = Settings.from_environment()
     stop = stop_on_signals()
     with assemble(settings) as services, redis_server(settings.home, settings.redis_url) as url:
         orgs = list(load(settings).orgs.values())
         again = partial(revive, settings.home, settings.redis_url)
-        deliverers = [partial(github_deliveries, settings, url) for url in github_instances(orgs)]
+        hosts = hosting(settings, services.database, services.clock)
+        on_gitlab = [org for org in orgs if org.host_kind == "gitlab"]
+        deliverers = [
+            *(partial(github_deliveries, settings.home, url) for url in github_instances(orgs)),
+            *(partial(hosts.gitlab_deliveries, org) for org in on_gitlab),
+        ]
         chores = [
             telling(services, orgs),
             *following(services, orgs),
             *starting(services),
             *webhook_chores(services, deliverers),
+            *upkeep(services, [partial(hosts.gitlab_keeper, org) for org in on_gitlab]),
         ]
         with beside(stop, chores):
             Scheduler(services, JobQueue(connect_briefly(url)), orgs, again).forever(stop)

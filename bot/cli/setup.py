@@ -96,10 +96,10 @@ def examine(settings: Settings) -> Iterator[Finding]:
     }
     for subject, check in checks.items():
         yield _finding(subject, partial(check, settings))
-    yield from _examine_github(settings)
+    yield from _examine_hosts(settings)
 
 
-def _examine_github(settings: Settings) -> Iterator[Finding]:
+def _examine_hosts(settings: Settings) -> Iterator[Finding]:
     from bot.cli.common import load
     from bot.cli.doctor_github import checks, instances
 
@@ -108,13 +108,22 @@ def _examine_github(settings: Settings) -> Iterator[Finding]:
     except WhimbrelError:  # what is wrong with the policies was told before
         return
     for url, names in instances(orgs).items():
-        try:
-            found = list(checks(settings, url, names))
-        except WhimbrelError as error:
-            yield Finding(url, False, str(error), error.mend)
-            continue
-        for subject, check in found:
-            yield _finding(subject, check)
+        yield from _examine_host(url, partial(checks, settings, url, names))
+    for org in orgs:
+        if org.host_kind == "gitlab":
+            from bot.cli import doctor_gitlab  # python-gitlab takes its time
+
+            yield from _examine_host(org.host_url, partial(doctor_gitlab.checks, settings, org))
+
+
+def _examine_host(url: str, checks: Callable[[], Iterator[tuple[str, Callable[[], str]]]]) -> Iterator[Finding]:
+    try:
+        found = list(checks())
+    except WhimbrelError as error:
+        yield Finding(url, False, str(error), error.mend)
+        return
+    for subject, check in found:
+        yield _finding(subject, check)
 
 
 def _finding(subject: str, check: Callable[[], str]) -> Finding:

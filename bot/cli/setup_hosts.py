@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import click
 
+from bot.cli.setting_up import SECRETS_AT_ONCE, instance_url, require_reachable
+from bot.cli.setup_gitlab import gitlab
 from bot.clock import SystemClock
 from bot.config import Settings, prepare_home
 from bot.errors import ConfigurationError, UsageError
@@ -22,13 +23,15 @@ from bot.hosts.github_credentials import GITHUB, GitHubApp, load, save
 if TYPE_CHECKING:
     from flask import Flask
 
-SECRETS_AT_ONCE = 2
 _File = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 
 @click.group()
 def setup() -> None:
     """Connect an organization of a host."""
+
+
+setup.add_command(gitlab)
 
 
 @setup.command(
@@ -51,8 +54,6 @@ Examples:
 @click.option("--rotate-secret", is_flag=True, help="Give the app's webhook a new secret; the old one still counts.")
 def github(org: str, url: str, port: int, print_env: bool, **ways: Any) -> None:
     """Make a GitHub App for an organization, or take one that is there."""
-    from bot.hosts.github_setup import instance_url
-
     _require_one_way(print_env=print_env, **ways)
     home, url = Settings.from_environment().home, instance_url(url)
     prepare_home(home)
@@ -84,9 +85,7 @@ def _require_one_way(
         raise UsageError("an app that is there already needs both --app-id and --private-key")
     if print_env and (public_url or rotate_secret):
         raise UsageError("--print-env prints an app that is made or taken here", mend="without --public-url, --rotate-secret")
-    for address in filter(None, (public_url, webhook_url)):
-        if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
-            raise UsageError(f"{address!r} is nothing that GitHub can reach", mend="such as https://bot.example.com")
+    require_reachable("GitHub", public_url, webhook_url)
 
 
 def _invite_to_web(home: Path, url: str, org: str, public_url: str) -> None:

@@ -6,17 +6,17 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from github import Auth
 from pydantic import AwareDatetime, BaseModel, TypeAdapter, ValidationError
 
-from bot.domain.org_policies import server_url
-from bot.errors import HostError, NotFound, UsageError
+from bot.errors import NotFound
 from bot.hosts.github_app import Permissions, signing
 from bot.hosts.github_credentials import GitHubApp, Token
 from bot.hosts.github_transport import Endpoints, Transport
+from bot.hosts.payloads import answer_of, strange
 
 LEVELS = ("none", "read", "write", "admin")
 
@@ -99,16 +99,7 @@ class _Hook(BaseModel):
     url: str | None = None
 
 
-_Model = TypeVar("_Model", bound=BaseModel)
 _deliveries = TypeAdapter(list[Delivery])
-
-
-def instance_url(url: str) -> str:
-    """The URL of an instance as policies have it. Raises UsageError for what is none, and for one without TLS."""
-    try:
-        return server_url(url)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 def creation_url(url: str, org: str) -> str:
@@ -143,7 +134,7 @@ def convert(url: str, code: str) -> GitHubApp:
         mend = "begin anew; if GitHub has made an App already, delete it there first"
         raise NotFound("GitHub does not know this code: it was used, or is over an hour old", mend=mend) from error
     except ValidationError as error:
-        raise _strange(error) from error
+        raise strange(error, "GitHub") from error
     secrets = (made.webhook_secret,) if made.webhook_secret else ()
     return GitHubApp(made.id, made.slug, made.pem, secrets, made.html_url)
 
@@ -166,16 +157,16 @@ class AppSettings:
         self._client = Transport(Endpoints(url)).client(signing(app))
 
     def app(self) -> AppAnswer:
-        return _read(AppAnswer, self._get("/app"))
+        return answer_of(AppAnswer, self._get("/app"), "GitHub")
 
     def installation(self, org: str) -> InstallationAnswer:
         """Raises NotFound where it is not installed."""
-        return _read(InstallationAnswer, self._get(f"/orgs/{quote(org, safe='')}/installation"))
+        return answer_of(InstallationAnswer, self._get(f"/orgs/{quote(org, safe='')}/installation"), "GitHub")
 
     def webhook_url(self) -> str:
         """Empty where it has none."""
         try:
-            return _read(_Hook, self._get("/app/hook/config")).url or ""
+            return answer_of(_Hook, self._get("/app/hook/config"), "GitHub").url or ""
         except NotFound:
             return ""
 
@@ -184,7 +175,7 @@ class AppSettings:
         try:
             return _deliveries.validate_python(self._get("/app/hook/deliveries?per_page=100"))
         except ValidationError as error:
-            raise _strange(error) from error
+            raise strange(error, "GitHub") from error
 
     def sign_with(self, secret: str) -> None:
         """Let GitHub sign every webhook with this secret from now on."""
@@ -198,15 +189,3 @@ def login_of(url: str, token: Token) -> str:
     """Whose a plain token is. Raises HostError for one that is no good."""
     client = Transport(Endpoints(url)).client(Auth.Token(token.value))
     return str(client.requestJsonAndCheck("GET", "/user")[1]["login"])
-
-
-def _read(model: type[_Model], answer: Any) -> _Model:
-    try:
-        return model.model_validate(answer)
-    except ValidationError as error:
-        raise _strange(error) from error
-
-
-def _strange(error: ValidationError) -> HostError:
-    places = ", ".join(".".join(map(str, each["loc"])) for each in error.errors(include_input=False)[:3])
-    return HostError(f"GitHub's answer is not as documented: {places}", mend="is the URL that of a GitHub instance?")

@@ -88,10 +88,10 @@ class Commit(BaseModel):
 
 
 class Thing(BaseModel):
-    """An issue or a merge request; `iid` is its number in its project. `action` is missing in what is told of no act."""
+    """An issue or a merge request; `iid` is its number in its project. A test of a webhook tells of no `action`."""
 
     iid: Number
-    action: str = ""
+    action: Text = ""
     updated_at: Text = ""
 
 
@@ -115,13 +115,13 @@ class MergeRequestActed(ThingActed):
 
 
 class Note(BaseModel):
-    """`action` is missing before GitLab 16.11."""
+    """`action` is missing before GitLab 16.11, and null in a test of a webhook."""
 
     id: Number
     note: Text
     noteable_type: str
     system: bool = False
-    action: str = "create"
+    action: Text = "create"
 
 
 class Noteable(BaseModel):

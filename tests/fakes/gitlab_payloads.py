@@ -20,7 +20,7 @@ def labels(*titles: str) -> list[Payload]:
 
 def thing(
     kind: str,
-    action: str,
+    action: str | None,
     *,
     number: int = 7,
     before: Sequence[str] = (),

@@ -12,7 +12,8 @@ from werkzeug.serving import make_server
 
 from bot.campaigns.inbox import Inbox
 from bot.campaigns.redelivery import LOOK_EVERY, redeliver_missed
-from bot.config import Settings, github_deliveries
+from bot.config import Settings
+from bot.hosting import github_deliveries
 from bot.hosts import github_credentials
 from bot.hosts.github_credentials import GitHubApp
 from bot.hosts.github_events import normalise_github
@@ -58,7 +59,7 @@ def test_what_was_missed_is_asked_for_and_handled(world: World, hub: FakeGitHub,
     app = GitHubApp(hub.app.id, hub.app.slug, hub.app.pem, (hub.app.webhook_secret,), hub.url)
     world.services.home.mkdir()
     github_credentials.save(settings.home, hub.url, app)
-    deliverer = github_deliveries(settings, hub.url)
+    deliverer = github_deliveries(settings.home, hub.url)
     assert deliverer is not None
 
     hub.webhook_url = NOBODY

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import Settings, assemble, github_deliveries, host_of
+from bot.config import Settings, assemble, hosting
 from bot.domain.org_policies import OrgPolicy
 from bot.errors import HostLimited
+from bot.hosting import github_deliveries
 from bot.hosts import github_credentials
 from bot.hosts.github_credentials import GitHubApp
 from bot.queue.server import redis_server
@@ -26,7 +27,7 @@ def test_processes_of_one_home_keep_the_limits_of_a_host_together(tmp_path: Path
         github_credentials.save(settings.home, hub.url, app_of(hub))
         org = OrgPolicy.model_validate({"org": "acme", "host": f"github:{hub.url}", "quota": {"usd_per_month": 1}})
         with redis_server(settings.home, settings.redis_url):
-            one, other = (host_of(settings, services.database, clock, org) for _ in range(2))
+            one, other = (hosting(settings, services.database, clock).host(org) for _ in range(2))
             assert list(other.repositories("acme")) == []
             hub.fail(status=429, headers={"retry-after": "600"})
             with pytest.raises(HostLimited):
@@ -40,8 +41,8 @@ def test_processes_of_one_home_keep_the_limits_of_a_host_together(tmp_path: Path
 def test_an_app_that_is_made_later_has_its_deliveries_looked_after_too(tmp_path: Path) -> None:
     settings = Settings.from_environment({"WHIMBREL_HOME": str(tmp_path)})
     url = "https://github.example.com"
-    assert github_deliveries(settings, url) is None
+    assert github_deliveries(settings.home, url) is None
     github_credentials.save(settings.home, url, GitHubApp(7, "whimbrel", "not needed yet", ("s",), url))
-    found = github_deliveries(settings, url)
+    found = github_deliveries(settings.home, url)
     assert found is not None
     assert found.name == "github.example.com 7"

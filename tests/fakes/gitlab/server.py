@@ -42,6 +42,9 @@ class Hub:
             if request.path.startswith((f"{API}/", GRAPHQL)):
                 actor = self._identify(request)
                 response = self._api(request, actor)
+            elif request.path == "/oauth/token/info":
+                actor = self._identify(request)
+                response = _application_token(actor)
             elif ".git/" in request.path:
                 actor = self._identify(request)
                 response = self._git.answer(request, actor)
@@ -105,6 +108,14 @@ class Hub:
         if isinstance(reply.body, bytes):
             return Response(reply.body, reply.status, dict(reply.headers))
         return answered(reply.status, reply.body, reply.headers)
+
+
+def _application_token(actor: Actor) -> Response:
+    """Of an OAuth application; it lives for two hours. Any other token is none of these."""
+    if actor.token is None or actor.token.kind != "oauth":
+        return answered(401, {"error": "invalid_token", "error_description": "The access token is invalid"})
+    scopes = sorted(actor.token.scopes)
+    return answered(200, {"resource_owner_id": actor.token.user.id, "scope": scopes, "scopes": scopes, "expires_in": 7200})
 
 
 def _given(request: Request) -> JSON:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.cli.setting_up import instance_url
 from bot.cli.setup_hosts import github
 from bot.errors import UsageError
 from bot.hosts.github_app import CHECK, DISCUSS, FETCH, LOOK, PUSH, PUSH_WORKFLOWS
-from bot.hosts.github_setup import EVENTS, LEVELS, PERMISSIONS, creation_url, instance_url, manifest, missing
+from bot.hosts.github_setup import EVENTS, LEVELS, PERMISSIONS, creation_url, manifest, missing
 
 GITHUB = "https://github.com"
 

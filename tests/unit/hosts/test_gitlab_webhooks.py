@@ -150,7 +150,7 @@ class TestLabels:
         assert isinstance(event, Labelled)
         assert (event.label, event.removed) == ("whimbrel:x", False)
 
-    @pytest.mark.parametrize("action", ["close", "reopen"])
+    @pytest.mark.parametrize("action", ["close", "reopen", None])
     def test_labels_that_stayed_are_none(self, action: str) -> None:
         assert told(thing("issue", action, now=["whimbrel:x"])) == []
 
@@ -182,8 +182,9 @@ class TestComments:
     def test_what_gitlab_notes_itself_is_nobodys(self) -> None:
         assert told(note("changed the label", system=True)) == []
 
-    def test_an_edited_one_is_none(self) -> None:
-        assert told(note("/whimbrel help", action="update")) == []
+    @pytest.mark.parametrize("action", ["update", None])
+    def test_an_edited_one_is_none_nor_one_that_a_test_sends(self, action: str | None) -> None:
+        assert told(note("/whimbrel help", action=action)) == []
 
     def test_before_16_11_it_does_not_say_what_was_done(self) -> None:
         payload = note("/whimbrel help")
@@ -232,7 +233,7 @@ class TestMergeRequests:
         payload = thing("merge_request", "update", number=3, last_commit={"id": HEAD}, oldrev="b" * 40)
         assert told(payload) == [PullRequestChanged(TOOL, 3, "synchronized", HEAD, "alice")]
 
-    @pytest.mark.parametrize("action", ["open", "of tomorrow"])
+    @pytest.mark.parametrize("action", ["open", "of tomorrow", None])
     def test_nothing_follows_the_rest(self, action: str) -> None:
         assert told(thing("merge_request", action)) == []
 
