@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,17 +19,20 @@ from bot.domain.policies import CampaignPolicy
 from bot.domain.pull_requests import PullRequest, PullRequestState, Thread
 from bot.domain.repositories import Repository
 from bot.domain.states import RunState
-from bot.errors import NotFound, UsageError
+from bot.errors import HostError, HostUnavailable, NotFound, UsageError
 from bot.policy_store import Catalogue, Chosen, nearest
-from bot.ports import Conversation
+from bot.ports import Conversation, DecidesPullRequests
 from bot.services import Services
 from bot.store import audit, campaigns, effects, publications, reports, runs, tellings
 from bot.store.campaigns import Plan, PlanEntry
 from bot.store.publications import Change, Publication
 from bot.store.runs import Run
+from bot.tracking.pull_requests import settle
 from bot.tracking.telling import describe
 
 RUNS_SHOWN = 10
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +140,14 @@ def _plan(ask: Ask, chosen: Chosen) -> Reply:
 
 
 def _retry(ask: Ask, words: str = "") -> None:
-    """Attempt the run anew, on the base as it is by then; what it was told before no longer counts."""
+    """Attempt the run anew, on the base as it is by then; what it was told before no longer counts.
+
+    That somebody closed the pull request counts no more either: it is opened again, or a new one is, as the host allows.
+    """
     run, publication = _behind(ask)
     if publication is not None:
-        _require_open(ask, publication)
+        _require_admitted(ask, publication.change.policy)
+        _open_again(ask, publication)
     with ask.services.database.transaction() as tx:
         policy = campaigns.get(tx, run.campaign_id).policy
         _require_admitted(ask, policy.name)
@@ -147,6 +155,29 @@ def _retry(ask: Ask, words: str = "") -> None:
             control.retry_alone(tx, ask.services, run, actor=ask.actor, words=words)
             in_vain = words and not policy.uses_model
             _follow(tx, ask, run, "no step of it asks a model, so the words have no effect" if in_vain else "")
+
+
+def _open_again(ask: Ask, publication: Publication) -> None:
+    """A closed one, where the host lets that be and the org has room for it; otherwise a new one is opened in its turn."""
+    host, state = ask.services.host(ask.org), _state_on_host(ask, publication)
+    if state is PullRequestState.MERGED:
+        raise UsageError(f"#{ask.number} is merged already")
+    if state is PullRequestState.CLOSED and isinstance(host, DecidesPullRequests) and _has_room(ask):
+        try:
+            host.reopen_pull_request(ask.repository, ask.number)
+        except HostUnavailable:
+            raise
+        except HostError as error:
+            log.info("%s#%d stays closed: %s", ask.repository.full_name, ask.number, error)
+            return
+        state = PullRequestState.OPEN
+    if state is PullRequestState.OPEN:
+        settle(ask.services, publication, PullRequestState.OPEN, ask.login, f"retried by {ask.login}")
+
+
+def _has_room(ask: Ask) -> bool:
+    with ask.services.database.reading() as tx:
+        return not publications.room(tx, ask.org.org, ask.org.ceilings, ask.services.clock.now()).reason
 
 
 def _rebase(ask: Ask) -> None:

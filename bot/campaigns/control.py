@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 from bot.domain.states import CampaignState
 from bot.errors import UsageError
 from bot.services import Services
-from bot.store import audit, campaigns, runs, waves
+from bot.store import audit, campaigns, publications, runs, waves
 from bot.store.campaigns import Campaign
+from bot.store.publications import Change
 from bot.store.runs import Dispatch, Run
 from bot.tracking.leases import reclaim
 from bot.tracking.stopping import end_run
@@ -128,9 +129,19 @@ def _reopen(
     again = runs.reopen(tx, campaign.id, run_ids, words=words, rebase=rebase, by_hand=by_hand)
     if again:
         campaigns.reactivate(tx, campaign)
+        if by_hand:
+            _forgive(tx, campaign, again)
         action = "campaign.rebased" if rebase else "campaign.retried"
         _record(tx, services, campaign, actor, action, runs=again, words=bool(words))
     return again
+
+
+def _forgive(tx: Connection, campaign: Campaign, run_ids: Sequence[str]) -> None:
+    """Whoever names a run wants it in spite of who closed its pull request."""
+    for run_id in run_ids:
+        run = runs.get(tx, run_id)
+        change = Change(campaign.org, campaign.policy.name, run.repository.name, run.base, run.path)
+        publications.forgive(tx, change)
 
 
 def _stop(services: Services, campaign_id: str, stop: Callable[[Run], bool]) -> list[Dispatch]:

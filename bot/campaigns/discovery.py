@@ -95,7 +95,7 @@ def already_published(publication: Publication | None, revision: str) -> str | N
     """Why an earlier pull request for the same change leaves nothing to do; None when there is something."""
     if publication is None:
         return None
-    if publication.adopted and publication.frozen and publication.state == PullRequestState.OPEN:
+    if publication.adopted and publication.state == PullRequestState.OPEN:
         return f"#{publication.number} is open for it: {publication.frozen}"
     if publication.revision != revision:
         return None

@@ -70,7 +70,7 @@ def require_wanted(services: Services, assignment: Assignment) -> None:
         known = publications.find(tx, assignment.change)
     if opt_out is not None:
         raise OptedOut(opt_out.reason)
-    if known is not None and known.state == PullRequestState.OPEN and known.adopted and known.frozen:
+    if known is not None and known.state == PullRequestState.OPEN and known.adopted:
         raise OptedOut(f"#{known.number} is open for it: {known.frozen}")
 
 

@@ -275,6 +275,13 @@ def record_words(tx: Connection, publication: Publication, words: str) -> None:
     _change(tx, publication, closed_reason=words)
 
 
+def forgive(tx: Connection, change: Change) -> None:
+    """That its pull request was closed no longer keeps another one from being opened."""
+    known = find(tx, change)
+    if known is not None and known.state == "closed":
+        _change(tx, known, revision="")
+
+
 def freeze(tx: Connection, publication: Publication, reason: str, now: datetime) -> None:
     """Nothing more is pushed to it, for that reason; an empty one hands it back."""
     _change(tx, publication, frozen=reason)

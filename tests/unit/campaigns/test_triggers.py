@@ -24,7 +24,7 @@ from bot.store.ledger import Accounts
 from bot.tracking.pull_requests import refresh_publications
 from bot.tracking.telling import tell_due
 from tests.fakes import repositories
-from tests.fakes.blade import Blade, BladedDatabase, Killed
+from tests.fakes.blade import Blade, BladedDatabase, Killed, WatchedHost
 from tests.fakes.talker import Talker, thread_of
 from tests.fakes.world import World
 
@@ -371,13 +371,42 @@ class TestPullRequests:
         handle(world.services, talker.comment("one", opened, "/whimbrel retry"))
         assert "have not ended" in handle(world.services, talker.comment("one", opened, "/whimbrel retry"))
 
-    def test_nor_what_a_person_closed(self, world: World, talker: Talker, opened: int, words: list[str]) -> None:
-        world.local.close(Repository("acme", "one", "", None), opened, by="ann")
+    def test_nor_what_is_merged(self, world: World, talker: Talker, opened: int, words: list[str]) -> None:
+        world.local.merge(Repository("acme", "one", "", None), opened, by="ann")
         assert (
-            handle(world.services, talker.comment("one", opened, "/whimbrel retry")) == f"refused: #{opened} is closed already"
+            handle(world.services, talker.comment("one", opened, "/whimbrel retry")) == f"refused: #{opened} is merged already"
         )
         settle(world)
         assert len(words) == 1
+
+    def test_what_a_person_closed_is_opened_again(self, world: World, talker: Talker, opened: int, words: list[str]) -> None:
+        world.local.close(Repository("acme", "one", "", None), opened, by="ann")
+        refresh_publications(world.services, world.local, "acme")
+        assert do(world, talker.comment("one", opened, "/whimbrel retry")) == ""
+        (pull_request,) = world.open_pull_requests("one")
+        assert (pull_request.number, len(words)) == (opened, 2)
+        found = world.publication("one")
+        assert found is not None
+        assert (found.state, found.number, found.closed_by) == ("open", opened, "")
+
+    def test_or_a_new_one_is_where_the_host_does_not_let_that_be(
+        self, world: World, talker: Talker, opened: int, words: list[str]
+    ) -> None:
+        world.local.close(Repository("acme", "one", "", None), opened, by="ann")
+        refresh_publications(world.services, world.local, "acme")
+        world.host = WatchedHost(world.local, lambda _: None)  # it can do no more than a host must
+        assert do(world, talker.comment("one", opened, "/whimbrel retry")) == ""
+        (pull_request,) = world.open_pull_requests("one")
+        assert (pull_request.number, len(words)) == (opened + 1, 2)
+
+    def test_a_ceiling_is_passed_by_no_retry(self, world: World, talker: Talker, opened: int) -> None:
+        world.local.close(Repository("acme", "one", "", None), opened, by="ann")
+        refresh_publications(world.services, world.local, "acme")
+        world.limit(ceilings={"open_pull_requests": 1})
+        do(world, talker.comment("two", ISSUE, "/whimbrel run notes"))
+        assert handle(world.services, talker.comment("one", opened, "/whimbrel retry")) == ""
+        assert not world.open_pull_requests("one")
+        assert len(world.open_pull_requests("two")) == 1
 
     def test_nor_what_is_none_of_the_bots(self, world: World, talker: Talker) -> None:
         assert "no run is behind #7" in handle(world.services, talker.comment("one", 107, "/whimbrel retry")).replace(
