@@ -9,6 +9,7 @@
     │   └── FenceLost             the run went on without us: stop, write nothing more
     ├── HostError                 the host refused or could not be reached
     │   ├── NotFound              the repository or pull request is not there
+    │   ├── Renamed               the repository has another name now: under that, it can be tried again
     │   ├── HostUnavailable       retryable
     │   │   └── HostLimited       the host's limits are used up for longer than a request may wait: retryable, retry_after
     │   └── CeilingReached        open or hourly pull requests are used up: wait, retryable
@@ -97,6 +98,17 @@ class HostError(WhimbrelError):
 
 class NotFound(HostError):
     code = "not_found"
+
+
+class Renamed(HostError):
+    """`old` and `new` are full names, ORG/NAME."""
+
+    code = "renamed"
+    retryable = True
+
+    def __init__(self, old: str, new: str):
+        super().__init__(f"{old} is called {new} now", mend="it is followed under that name")
+        self.old, self.new = old, new
 
 
 class HostUnavailable(HostError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
@@ -55,17 +55,17 @@ def discover(
     host: Host,
     org: OrgPolicy,
     policy: CampaignPolicy,
+    listed: Iterable[Repository],
     *,
     revision: str,
-    only: Sequence[str] = (),
     earlier: Earlier = NOTHING,
     seen: Callable[[Repository], None] = lambda _: None,
 ) -> list[PlanEntry]:
-    """An entry for each repository of the org whose name matches one of the globs `only` (all, without any).
+    """An entry for each of the repositories of the org that are `listed`.
 
     The cheap reasons to skip come first: nothing is read of a repository that its listing rules out.
     """
-    asked = _listed(host, org.org, only)
+    asked = iter(listed)
     properties = host.properties(org.org) if policy.select.properties and isinstance(host, KnowsProperties) else {}
     entries = []
     while some := list(islice(asked, READ_AT_ONCE)):
@@ -82,8 +82,11 @@ def discover(
     return entries
 
 
-def _listed(host: Host, org: str, only: Sequence[str]) -> Iterator[Repository]:
-    """Those whose names match. Plain names are asked for one by one: nobody lists thousands to look at one."""
+def listing(host: Host, org: str, only: Sequence[str] = ()) -> Iterator[Repository]:
+    """Those whose names match one of the globs `only`; all, without any.
+
+    Plain names are asked for one by one: nobody lists thousands to look at one.
+    """
     names = [name for glob in only if (name := literal(glob)) is not None]
     if only and len(names) == len(only):
         with suppress(NotFound):

@@ -24,15 +24,17 @@ from bot.domain.events import (
     PullRequestChanged,
     Pushed,
     RepositoryChanged,
+    RepositoryEvent,
     Reviewed,
 )
 from bot.domain.org_policies import OrgPolicy
-from bot.errors import ConfigurationError, HostError, UsageError, WhimbrelError
+from bot.errors import ConfigurationError, HostError, Renamed, UsageError, WhimbrelError
 from bot.policy_store import Policies
 from bot.services import Services
 from bot.store import deliveries, effects
 from bot.store.deliveries import Delivery, End
 from bot.tracking.changes import installation_changed, news_of, pull_request_changed, repository_changed
+from bot.tracking.renames import follow_error
 
 BATCH = 20
 LEASE = timedelta(seconds=30)
@@ -99,6 +101,13 @@ class Inbox:
         if place is None:
             return f"no org policy is for {event.repository.org} on {event.repository.host}"
         org, event = place[0], replace(event, repository=place[1])
+        try:
+            return self._act(delivery, org, event)
+        except Renamed as error:
+            name = follow_error(self.services, org.org, error)
+            return self._act(delivery, org, replace(event, repository=replace(event.repository, name=name)))
+
+    def _act(self, delivery: Delivery, org: OrgPolicy, event: RepositoryEvent) -> str:
         match event:
             case Reviewed():
                 news_of(self.services, org, event)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
-from bot.campaigns.discovery import Earlier, discover
+from bot.campaigns.discovery import Earlier, discover, listing
 from bot.campaigns.estimating import estimate
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
@@ -16,6 +16,7 @@ from bot.store import campaigns, looked, opt_outs, publications, records
 from bot.store.campaigns import Plan, PlanEntry
 from bot.store.quarantine import quarantined
 from bot.tracking.pull_requests import refresh_publications
+from bot.tracking.renames import follow_listed
 
 Counts = Literal["all", "published", "nothing"]
 """What counts of earlier attempts: all that they came to; only the pull requests that they opened; nothing, for a preview."""
@@ -35,9 +36,11 @@ def make_plan(
 ) -> Plan:
     """Discover, estimate, and store. Nothing is changed anywhere but in the database."""
     host = services.host(org)
+    listed = list(listing(host, org.org, only))
+    follow_listed(services, org.org, listed)
     refresh_publications(services, host, org.org, policy.name, only)
     known = _earlier(services, org, policy.name, revision, earlier)
-    found = discover(host, org, policy, revision=revision, only=only, earlier=known, seen=seen)
+    found = discover(host, org, policy, listed, revision=revision, earlier=known, seen=seen)
     entries = _in_order(found, policy.rollout)
     with services.database.transaction() as tx:
         expected = estimate(tx, org, policy, sum(entry.skip_reason is None for entry in entries))

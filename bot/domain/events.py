@@ -166,17 +166,10 @@ class Ping:
     """The host tries whether the bot hears it."""
 
 
-Event = (
-    Labelled
-    | Commented
-    | Reviewed
-    | PullRequestChanged
-    | ChecksChanged
-    | Pushed
-    | RepositoryChanged
-    | InstallationChanged
-    | Ping
-)
+RepositoryEvent = Labelled | Commented | Reviewed | PullRequestChanged | ChecksChanged | Pushed | RepositoryChanged
+"""What is about one repository."""
+
+Event = RepositoryEvent | InstallationChanged | Ping
 
 
 def _digest(*parts: str) -> str:

@@ -12,7 +12,8 @@ class Repository:
     `name` is the path below the org (a GitLab project in a subgroup has slashes in it); `default_branch` is a short name;
     `head` is the full commit id of the default branch. `head` is None exactly when the repository has no commit, or is
     `unusable`: what keeps the host from reading it, in words.
-    `size_kb` is the host's own figure. `languages` are lower-case names, `topics` as the host has them.
+    `size_kb` is the host's own figure. `languages` are lower-case names, `topics` as the host has them. `id` is the host's own
+    of it, the same whatever its name; empty where the host has none.
     """
 
     org: str
@@ -29,6 +30,7 @@ class Repository:
     description: str = ""
     url: str = ""
     unusable: str = ""
+    id: str = ""
 
     @property
     def full_name(self) -> str:

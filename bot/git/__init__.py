@@ -22,7 +22,7 @@ from bot.git.commits import (
 from bot.git.files import read_file, write_file
 from bot.git.importing import Imported, import_folder
 from bot.git.merging import is_plain_merge, meeting_point, merged_tree, moved_tree, write_merge
-from bot.git.mirrors import Mirror, forget_dead
+from bot.git.mirrors import Mirror, forget_dead, move_mirror
 
 __all__ = [
     "Ceilings",
@@ -44,6 +44,7 @@ __all__ = [
     "import_folder",
     "is_plain_merge",
     "meeting_point",
+    "move_mirror",
     "merged_tree",
     "moved_tree",
     "read_blob",

@@ -203,6 +203,22 @@ def forget_dead(root: Path, under_way: Callable[[str], bool]) -> None:
             Mirror(folder, repository).forget(attempt)
 
 
+def move_mirror(root: Path, org: str, old: str, new: str) -> None:
+    """Give the mirror of a renamed repository its new name: unless an attempt is at work on it, or the new one has a mirror.
+
+    It is only a store: where it stays behind, the new one is fetched whole.
+    """
+    if not all(map(is_safe, [*org.split("/"), *old.split("/"), *new.split("/")])):
+        return
+    before, after = (root / f"{org}/{name}.git" for name in (old, new))
+    if not before.is_dir() or after.exists():
+        return
+    with written(before), _lock(before):
+        if not any((before / _ATTEMPTS).glob("*")):
+            after.parent.mkdir(parents=True, exist_ok=True)
+            before.rename(after)
+
+
 def _kept(root: Path) -> Iterator[tuple[Path, str]]:
     """Each mirror below `root` with each attempt that it keeps something for. No mirror is opened: there may be thousands."""
     for place, folders, _ in os.walk(root):

@@ -23,7 +23,7 @@ Node = Mapping[str, Any]
 
 _FACTS = """
 fragment facts on Repository {
-  name url description visibility diskUsage isArchived isFork isTemplate isDisabled isLocked lockReason
+  databaseId name url description visibility diskUsage isArchived isFork isTemplate isDisabled isLocked lockReason
   defaultBranchRef { name target { oid } }
   languages(first: 30, orderBy: {field: SIZE, direction: DESC}) { nodes { name } }
   repositoryTopics(first: 30) { nodes { topic { name } } }
@@ -158,6 +158,7 @@ def repository_value(org: str, node: Node) -> Repository:
         description=node["description"] or "",
         url=node["url"],
         unusable=unusable,
+        id=str(node["databaseId"] or ""),
     )
 
 

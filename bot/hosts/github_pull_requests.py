@@ -40,9 +40,13 @@ def of_branch(client: Client, repository: Repository, branch: str) -> list[PullR
     rest_path(repository)
     variables = {"owner": repository.org, "name": repository.name, "branch": split_head(branch)[1]}
     found = []
-    for page in pages(client, PULL_REQUESTS, variables, "repository", "pullRequests"):
-        _require_name(repository, page)
-        found += [pull_request_value(node) for node in page["pullRequests"]["nodes"] if node is not None]
+    try:
+        for page in pages(client, PULL_REQUESTS, variables, "repository", "pullRequests"):
+            _require_name(repository, page)
+            found += [pull_request_value(node) for node in page["pullRequests"]["nodes"] if node is not None]
+    except NotFound:
+        client.requestJsonAndCheck("GET", rest_path(repository))  # tells one that has left from one that was deleted
+        raise
     return [each for each in found if _same_head(each.branch, branch)]
 
 

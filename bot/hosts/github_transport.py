@@ -22,7 +22,7 @@ from github.Requester import Requester, RequestsResponse
 
 from bot import __version__
 from bot.domain.repositories import Repository
-from bot.errors import HostError, HostUnavailable, NotFound
+from bot.errors import HostError, HostUnavailable, NotFound, Renamed
 from bot.hosts.github_credentials import GITHUB
 from bot.hosts.github_errors import error_of, graphql_error, is_limit
 from bot.hosts.http_transport import (
@@ -226,8 +226,8 @@ def rest_path(repository: Repository) -> str:
 
 def renamed(old: str, new: str) -> HostError:
     if new:
-        return HostError(f"{old} is called {new} now", mend="a new plan finds it under that name")
-    return HostError(f"{old} was renamed or transferred to where the bot cannot see it", mend="install the bot there")
+        return Renamed(old, new)
+    return NotFound(f"{old} was renamed or transferred to where the bot cannot see it", mend="install the bot there")
 
 
 def _is_hidden(error: Mapping[str, Any]) -> bool:

@@ -130,6 +130,7 @@ def repository_value(org: str, node: Node) -> Repository:
         description=node["description"] or "",
         url=node["webUrl"],
         unusable=unusable,
+        id=node["id"],
     )
 
 

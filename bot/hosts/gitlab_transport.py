@@ -19,7 +19,7 @@ from gitlab.exceptions import GitlabParsingError
 
 from bot import __version__
 from bot.domain.repositories import Repository
-from bot.errors import HostError, HostUnavailable, NotFound
+from bot.errors import HostError, HostUnavailable, NotFound, Renamed
 from bot.hosts.gitlab_errors import error_of, graphql_error
 from bot.hosts.http_transport import (
     CONNECT_SECONDS,
@@ -180,8 +180,8 @@ def project_url(repository: Repository) -> str:
 
 def renamed(old: str, new: str) -> HostError:
     if new:
-        return HostError(f"{old} is called {new} now", mend="a new plan finds it under that name")
-    return HostError(f"{old} was renamed or moved to where the bot cannot see it", mend="let the token's account see it")
+        return Renamed(old, new)
+    return NotFound(f"{old} was renamed or moved to where the bot cannot see it", mend="let the token's account see it")
 
 
 def _path(request: requests.PreparedRequest) -> str:

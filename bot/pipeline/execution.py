@@ -23,6 +23,7 @@ from bot.pipeline.starting import OptedOut
 from bot.services import Services
 from bot.store import audit, campaigns, ledger, looked, records, runs
 from bot.store.ledger import Accounts
+from bot.tracking.renames import followed
 
 
 def execute(services: Services, run_id: str, fence: int, *, worker: str) -> Ended | None:
@@ -43,7 +44,8 @@ def execute(services: Services, run_id: str, fence: int, *, worker: str) -> Ende
         except OptedOut as reason:
             ended, error = Ended(Outcome.SKIPPED, str(reason)), None
         except WhimbrelError as told:
-            ended, error = explain(told), told
+            error = followed(services, assignment.run.org, told)
+            ended = explain(error)
         except Exception:
             # Ours to mend, not the repository's: it is told as a failure, with its trace in the record.
             recorder.artifact("traceback", traceback.format_exc().encode())

@@ -5,11 +5,13 @@ One change has one place as long as its pull request is open: another one would 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bot.domain.pull_requests import PullRequestState, head_name, split_head
 from bot.domain.repositories import Repository
-from bot.errors import ConfigurationError, HostError
+from bot.errors import ConfigurationError, GitError, HostError, StaleHead
 from bot.pipeline.assignment import Assignment
 from bot.ports import Forks, Host
 from bot.services import Services
@@ -50,6 +52,20 @@ def ready(place: Place, host: Host, repository: Repository) -> Repository:
         return repository
     assert isinstance(host, Forks), "no other host has a fork as a place"
     return place.fork or host.make_fork(repository, place.owner)
+
+
+@contextmanager
+def told_why(place: Place, host: Host, repository: Repository) -> Iterator[None]:
+    """What git has only refused, the host may say in words: of a repository that has turned archived, or is gone."""
+    try:
+        yield
+    except GitError as error:
+        if place.owner or error.retryable or isinstance(error, StaleHead):
+            raise
+        if host.repository(repository.org, repository.name).archived:
+            mend = "unarchive it, or leave archived ones out of the selection"
+            raise HostError(f"{repository.full_name} is archived: nothing can be pushed to it", mend=mend) from error
+        raise
 
 
 def _open_head(services: Services, assignment: Assignment, host: Host) -> str | None:

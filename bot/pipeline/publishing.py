@@ -23,7 +23,7 @@ from bot.domain.verdicts import Verdict
 from bot.git import Mirror, read_blob
 from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.committing import committed
-from bot.pipeline.places import Place, ready
+from bot.pipeline.places import Place, ready, told_why
 from bot.pipeline.recorder import Recorder
 from bot.pipeline.starting import Base
 from bot.ports import Host
@@ -156,7 +156,8 @@ def _push(
         return proposal.seen
     changeset, branch = proposal.changeset, proposal.place.branch
     repository = ready(proposal.place, host, assignment.run.repository)
-    with committed(services, assignment, changeset, commit, mirror, host, recorder, place=proposal.place) as head:
+    made = committed(services, assignment, changeset, commit, mirror, host, recorder, place=proposal.place)
+    with made as head, told_why(proposal.place, host, repository):
         mirror.push(host.remote(repository, pushing=changeset.paths), head, branch, expected=proposal.seen)
     return head
 

@@ -28,7 +28,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0008"
+VERSION = "0009"
 """The migration that makes these tables; a test holds that it is the newest."""
 
 metadata = MetaData(
@@ -338,6 +338,15 @@ looked = Table(
     Column("reason", Words, nullable=False),
     Column("run_id", String(48), nullable=False),
     Column("at", Instant, nullable=False),
+)
+
+# What a repository was called when it was last listed, by the host's own id of it.
+repository_names = Table(
+    "repository_names",
+    metadata,
+    Column("org", String(100), primary_key=True),
+    Column("id", String(100), primary_key=True),
+    Column("name", String(1000), nullable=False),
 )
 
 renderings = Table(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, select, update
 
 from bot.domain.pull_requests import Thread
 from bot.store.database import upsert
@@ -80,6 +80,22 @@ def told(tx: Connection, telling: Telling, now: datetime, *, done: bool, **chang
         .where(*_is(telling.org, telling.key), effects.c.result == json.dumps(dict(telling.data)))
         .values(result=json.dumps({**telling.data, **changes}), state=DONE if done else BEGUN, at=now)
     )
+
+
+def rename(tx: Connection, org: str, old: str, new: str) -> int:
+    """What is told in a repository is told under its new name. Where both have a comment of their own, that one goes on."""
+    own = effects.c.key.between("status:", "status;")
+    named = effects.c.result.contains(f'"repository": {json.dumps(old)}', autoescape=True)
+    found = tx.execute(select(effects).where(effects.c.org == org, own, named)).all()
+    for row in found:
+        data = json.loads(row.result)
+        key = _status_key(new, Thread(data["number"], data["kind"]))
+        if tx.execute(_one(org, key)).one_or_none() is not None:
+            tx.execute(delete(effects).where(*_is(org, row.key)))
+        else:
+            result = json.dumps(data | {"repository": new})
+            tx.execute(update(effects).where(*_is(org, row.key)).values(key=key, result=result))
+    return len(found)
 
 
 def _nothing_asked(repository: str, thread: Thread) -> dict[str, Any]:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from sqlalchemy import Connection
 
 from bot.domain.events import ChecksChanged, InstallationChanged, PullRequestChanged, Pushed, RepositoryChanged, Reviewed
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.pull_requests import PullRequestState
+from bot.errors import NotFound
 from bot.services import Services
 from bot.store import audit, installations, publications
 from bot.store.publications import Publication
 from bot.tracking.pull_requests import refresh, settle
+from bot.tracking.renames import below, follow
 
 
 def pull_request_changed(services: Services, org: OrgPolicy, event: PullRequestChanged) -> None:
@@ -49,8 +53,21 @@ def repository_changed(services: Services, org: OrgPolicy, event: RepositoryChan
         case "unarchived" | "deleted":
             for publication in _known(services, org, event, "open", "closed"):
                 refresh(services, services.host(org), publication, event.actor)
-        case "created" | "renamed" | "transferred" | "edited":
+        case "renamed" | "transferred":
+            _renamed(services, org, event)
+        case "created" | "edited":
             pass  # the next plan sees it
+
+
+def _renamed(services: Services, org: OrgPolicy, event: RepositoryChanged) -> None:
+    """Follow a rename within the org: unless another repository has the old name by now, of which this is old news."""
+    old = below(org.org, event.old_name)
+    if old is None or old == event.repository.name:
+        return
+    with suppress(NotFound):
+        services.host(org).repository(org.org, old)
+        return
+    follow(services, org.org, old, event.repository.name, actor=event.actor)
 
 
 def installation_changed(tx: Connection, services: Services, event: InstallationChanged) -> None:

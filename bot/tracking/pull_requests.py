@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
@@ -15,13 +16,14 @@ from bot.domain.pull_requests import PullRequest, PullRequestRef, PullRequestSta
 from bot.domain.redaction import one_line, redact
 from bot.domain.repositories import Repository
 from bot.domain.selection import is_among
-from bot.errors import HostError, HostUnavailable, NotFound
+from bot.errors import HostError, HostUnavailable, NotFound, Renamed
 from bot.ports import FollowsPullRequests, Host
 from bot.services import Services
 from bot.store import audit, opt_outs, own_commits, publications
 from bot.store.opt_outs import OptOut
 from bot.store.publications import Facts, Publication
 from bot.tracking.opting_out import SOMEBODY, leave_alone, take_up_again
+from bot.tracking.renames import follow_error
 
 WORDS_LIMIT = 500
 AT_ONCE = 50
@@ -93,17 +95,34 @@ def refresh(services: Services, host: Host, publication: Publication, actor: str
         if known:
             heed_labels(services, known)
             return note(services, *known[0], actor)
-    change = publication.change
+    change, gone = publication.change, ""
     try:
         found = host.pull_requests(Repository(change.org, change.repository, change.base, None), publication.branch)
-    except NotFound:
-        found = ()
+    except Renamed as error:
+        return _refresh_renamed(services, host, publication, error, actor)
+    except NotFound as error:
+        found, gone = (), error.explanation
     if publication.state == "intent":
         return _resolve(services, publication, found)
     this = next((each for each in found if each.number == publication.number), None)
     if this is None:
-        return settle(services, publication, PullRequestState.CLOSED, actor, "the repository is gone")
+        reason = f"the repository is gone{f': {gone}' if gone else ''}"
+        return settle(services, publication, PullRequestState.CLOSED, actor, reason)
     return note(services, publication, this, actor)
+
+
+def _refresh_renamed(services: Services, host: Host, publication: Publication, error: Renamed, actor: str) -> bool:
+    """Under the new name or, where it has left the org, as one that is gone."""
+    change = publication.change
+    try:
+        name = follow_error(services, change.org, error)
+    except NotFound as left:
+        if publication.state == "intent":
+            return _resolve(services, publication, ())
+        return settle(services, publication, PullRequestState.CLOSED, actor, left.explanation)
+    with services.database.reading() as tx:
+        followed = publications.find(tx, replace(change, repository=name))
+    return followed is not None and refresh(services, host, followed, actor)
 
 
 def _read_page(host: Host, page: Sequence[Publication]) -> tuple[list[tuple[Publication, PullRequest]], list[Publication]]:

@@ -25,6 +25,7 @@ from bot.services import Services
 from bot.store import records, reports, runs, tellings
 from bot.store.reports import RunNow
 from bot.store.tellings import Telling
+from bot.tracking.renames import followed
 
 STATUS_MARKER = "<!-- whimbrel status -->"
 REASON_LIMIT = 500
@@ -97,7 +98,8 @@ def _tell(services: Services, telling: Telling, tell: Callable[[], None], *, don
             return False
     try:
         tell()
-    except HostError as error:
+    except HostError as failure:
+        error = followed(services, telling.org, failure)
         log.warning("%s %s is not told: %s", telling.org, dict(telling.data), error.explanation)
         if error.retryable:  # when the lease is over
             return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from bot.campaigns.discovery import already_published, discover
+from bot.campaigns.discovery import already_published, discover, listing
 from bot.domain.policies import CampaignPolicy
 from bot.errors import ChangeRefused
 from bot.ports import StepContext
@@ -67,7 +67,10 @@ def test_nobody_lists_an_org_to_look_at_one_repository(world: World) -> None:
 
     def found(*only: str) -> list[str]:
         asked.clear()
-        return [entry.target.repository for entry in discover(host, world.org, policy, revision="r1", only=only)]
+        return [
+            entry.target.repository
+            for entry in discover(host, world.org, policy, listing(host, world.org.org, only), revision="r1")
+        ]
 
     assert found("tool") == ["tool"]
     assert "before repositories" not in asked
