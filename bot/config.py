@@ -21,11 +21,12 @@ from limits.storage import MemoryStorage
 from bot.clock import SystemClock
 from bot.domain.money import MicroUsd
 from bot.domain.org_policies import OrgPolicy
+from bot.domain.policy_sources import Sourced, parse_source
 from bot.domain.steps import ClaudeStep, CommandStep, TemplateStep
 from bot.engines.claude_code import ClaudeEngine
 from bot.engines.command import CommandEngine
 from bot.engines.template import TemplateEngine
-from bot.errors import ConfigurationError, UsageError
+from bot.errors import ConfigurationError, PolicyError, UsageError
 from bot.gateway.breaker import Breaker, MemoryCircuits, RedisCircuits, read_circuit
 from bot.gateway.counting import NoMoney, token_counter
 from bot.gateway.governor import Governor, shared_storage
@@ -41,7 +42,7 @@ from bot.queue.server import running_server
 from bot.rendering import Renderer
 from bot.sandbox.bubblewrap import BubblewrapSandbox
 from bot.services import Services
-from bot.store import campaigns, records
+from bot.store import campaigns, policy_sources, records
 from bot.store.alerts import Alerts
 from bot.store.audit import AuditKey
 from bot.store.campaigns import Campaign
@@ -164,9 +165,11 @@ def read_policies(settings: Settings) -> Policies:
     return load_policies(settings.policies)
 
 
-def read_catalogue(settings: Settings) -> Catalogue:
+def read_catalogue(settings: Settings, database: Database) -> Catalogue:
     """Raises as `read_policies`, and PolicyError for a template that is no text."""
-    return Catalogue(read_policies(settings), load_templates([packaged("templates"), settings.templates]))
+    policies, ours = read_policies(settings), load_templates([packaged("templates")])
+    sourced = {org.org: _sourced(database, org, ours) for org in policies.orgs.values() if org.policies_from}
+    return Catalogue(policies, {**ours, **load_templates([settings.templates])}, sourced, ours)
 
 
 def hosting(settings: Settings, database: Database, clock: Clock) -> Hosting:
@@ -259,12 +262,25 @@ def _services(settings: Settings, database: Database) -> Services:
         sandbox=sandbox,
         host=host,
         conversation=host,
-        catalogue=functools.partial(read_catalogue, settings),
+        catalogue=functools.partial(read_catalogue, settings, database),
         replies=replies,
         renderer=renderer,
         engines=engines,
         claude=claude,
     )
+
+
+def _sourced(database: Database, org: OrgPolicy, ours: Mapping[str, str]) -> Sourced:
+    """What is in use of an org's own repository: nothing, and why, where it cannot be read."""
+    name = f"{org.org}/{org.policies_repository}"
+    with database.reading() as tx:
+        source = policy_sources.find(tx, org)
+    if source is None or not source.commit:
+        return Sourced(name, problem=(source and source.problem) or f"{name} was not read yet")
+    try:
+        return parse_source(source.files, source.name, ours)
+    except PolicyError as error:
+        return Sourced(source.name, problem=error.explanation)
 
 
 def _upstream(settings: Settings) -> Upstream:

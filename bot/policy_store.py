@@ -1,16 +1,17 @@
-"""The policies and templates folders on disk."""
+"""The policies and templates folders on disk, and what orgs' own repositories add to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from bot.domain.events import RepositoryRef
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
-from bot.domain.policy_files import check_ceilings, nearest, parse_campaign, parse_org, revision
+from bot.domain.policy_files import check_ceilings, check_labels, nearest, parse_campaign, parse_org, revision
+from bot.domain.policy_sources import Sourced
 from bot.errors import PolicyError, UsageError
 
 __all__ = ["Catalogue", "Chosen", "Policies", "load_policies", "load_templates", "named", "nearest"]
@@ -20,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """Every policy by its name. Each campaign that an org lists is there."""
+    """Every policy on the disk by its name. What an org lists and is not there comes from its own repository."""
 
     orgs: Mapping[str, OrgPolicy]
     campaigns: Mapping[str, CampaignPolicy]
@@ -54,22 +55,48 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What the operator's folders hold at one moment: policies, and templates as texts by path."""
+    """What the operator's folders hold at one moment: policies, and templates as texts by path.
+
+    `sourced` is, by the name of an org, what its own repository held when it was last read without a mistake; `packaged` are
+    the templates that came with this version.
+    """
 
     policies: Policies
     templates: Mapping[str, str]
+    sourced: Mapping[str, Sourced] = field(default_factory=dict)
+    packaged: Mapping[str, str] = field(default_factory=dict)
 
     def choose(self, policy: str, org: str) -> Chosen:
         """Raises UsageError for a name that is not there, PolicyError for a policy that may not run on the org."""
         on = named(self.policies.orgs, org, "org policy", "policies/orgs")
-        wanted = named(self.policies.campaigns, policy, "campaign policy", "policies/campaigns")
+        own = self.sourced.get(org)
+        if own is not None and policy in own.campaigns:
+            return self._from_git(on, own, policy)
+        known = {**self.policies.campaigns, **(own.campaigns if own else {})}
+        places = f"policies/campaigns/{f' or {own.source}' if own else ''}"
+        if own is not None and own.problem and policy not in known:
+            raise UsageError(f"there is no campaign policy {policy!r} in policies/campaigns/, and {own.problem}")
+        wanted = named(known, policy, "campaign policy", places.removesuffix("/"))
         check_ceilings(on, wanted)
         made = revision(wanted, {name: text.encode() for name, text in self.templates.items()})
         return Chosen(on, wanted, self.templates, made)
 
     def listed(self, org: OrgPolicy) -> list[CampaignPolicy]:
-        """The campaign policies that may run on an org, in the order of its list."""
-        return [self.policies.campaigns[name] for name in org.campaigns]
+        """The campaign policies that may run on an org, in the order of its list. What two places have by one name may not."""
+        disk = self.policies.campaigns
+        own = self.sourced[org.org].campaigns if org.org in self.sourced else {}
+        return [own.get(name) or disk[name] for name in org.campaigns if (name in disk) != (name in own)]
+
+    def _from_git(self, on: OrgPolicy, own: Sourced, policy: str) -> Chosen:
+        if policy in self.policies.campaigns:
+            raise PolicyError(
+                f"{own.source} has a policy of this name too: neither wins",
+                place=f"policies/campaigns/{policy}.yaml",
+                mend="rename or remove one",
+            )
+        wanted = own.campaigns[policy]
+        check_ceilings(on, wanted)
+        return Chosen(on, wanted, own.templates, own.revision(policy), own.source)
 
 
 def named(known: Mapping[str, T], name: str, kind: str, place: str) -> T:
@@ -116,19 +143,21 @@ def _load(root: Path, kind: str, parse: Callable[[str, str], T], name_of: Callab
 
 def _check_listed(org: OrgPolicy, campaigns: Mapping[str, CampaignPolicy], root: Path) -> None:
     for name in org.campaigns:
-        if name not in campaigns:
+        if name not in campaigns and org.policies_from is None:
             near = nearest(name, campaigns)
             raise PolicyError(
                 f"`campaigns` lists {name}, and there is no {_shown(root / 'campaigns' / name)}.yaml",
                 place=_shown(root / "orgs" / f"{org.org}.yaml"),
                 mend=f"did you mean {near}?" if near else "write it, or take it off the list",
             )
-    labels = [campaigns[name].on.label for name in org.campaigns]
-    for name, label in zip(org.campaigns, labels, strict=True):
-        if label is not None and labels.count(label) > 1:
+    listed = [campaigns[name] for name in org.campaigns if name in campaigns]
+    check_labels(org, listed, lambda name: _shown(root / "campaigns" / f"{name}.yaml"))
+    for policy in listed:
+        if policy.on.template_changed:
             raise PolicyError(
-                f"`on.label` is {label}, which starts another policy of {org.org} too",
-                place=_shown(root / "campaigns" / f"{name}.yaml"),
+                "`on.template_changed` is told of what comes from the repository that `policies_from` names; it is on the disk",
+                place=_shown(root / "campaigns" / f"{policy.name}.yaml"),
+                mend="`on.schedule` starts it from time to time",
             )
 
 

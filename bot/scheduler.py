@@ -18,6 +18,7 @@ from bot.campaigns.pump import pump, sweep
 from bot.campaigns.redelivery import Deliverer, redeliver_missed
 from bot.campaigns.refreshing import refresh_conflicting
 from bot.campaigns.scheduling import start_due
+from bot.campaigns.sources import look_after
 from bot.campaigns.upkeep import Keeper, keep_up
 from bot.domain.org_policies import OrgPolicy
 from bot.errors import HostError, StoreError, WhimbrelError
@@ -96,8 +97,8 @@ def telling(services: Services, orgs: Sequence[OrgPolicy]) -> Chore:
 
 
 def starting(services: Services) -> list[Chore]:
-    """Start what runs by itself."""
-    return [Chore(partial(start_due, services), START_SECONDS)]
+    """Start what runs by itself, and look after the policies that orgs have in repositories of their own."""
+    return [Chore(partial(start_due, services), START_SECONDS), Chore(partial(look_after, services), START_SECONDS)]
 
 
 def following(services: Services, orgs: Sequence[OrgPolicy]) -> list[Chore]:

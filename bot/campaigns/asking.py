@@ -100,7 +100,9 @@ def _chosen(ask: Ask, name: str, *, by_label: bool = False) -> Chosen:
 def _planned(ask: Ask, chosen: Chosen) -> tuple[Plan, PlanEntry]:
     """A plan of this repository alone. Raises NotFound where the host lists it no more."""
     only = [glob.escape(ask.repository.name)]
-    plan = make_plan(ask.services, chosen.org, chosen.policy, chosen.templates, chosen.revision, only=only)
+    plan = make_plan(
+        ask.services, chosen.org, chosen.policy, chosen.templates, chosen.revision, only=only, source=chosen.source
+    )
     if not plan.entries:
         raise NotFound(f"there is no repository {ask.repository.full_name}")
     return plan, plan.entries[0]

@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from bot.campaigns import triggers
+from bot.campaigns import sources, triggers
+from bot.campaigns.arrivals import arrived, has_arrived
 from bot.domain.events import (
     ChecksChanged,
     Commented,
@@ -108,11 +109,12 @@ class Inbox:
             return self._act(delivery, org, replace(event, repository=replace(event.repository, name=name)))
 
     def _act(self, delivery: Delivery, org: OrgPolicy, event: RepositoryEvent) -> str:
+        if isinstance(event, PullRequestChanged | Pushed):
+            sources.expect_news(self.services, org, event)
         match event:
-            case Reviewed():
-                news_of(self.services, org, event)
-                return self._trigger_once(delivery, org, event)
-            case Labelled() | Commented():
+            case Labelled() | Commented() | Reviewed():
+                if isinstance(event, Reviewed):
+                    news_of(self.services, org, event)
                 return self._trigger_once(delivery, org, event)
             case PullRequestChanged():
                 pull_request_changed(self.services, org, event)
@@ -120,6 +122,8 @@ class Inbox:
                 repository_changed(self.services, org, event)
             case ChecksChanged() | Pushed():
                 news_of(self.services, org, event)
+        if isinstance(event, RepositoryChanged | Pushed) and has_arrived(event):
+            return arrived(self.services, org, event.repository.name)
         return ""
 
     def _trigger_once(self, delivery: Delivery, org: OrgPolicy, event: triggers.Trigger) -> str:

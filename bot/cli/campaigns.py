@@ -47,8 +47,8 @@ Examples:
 def plan(policy: str, org: str, repos: tuple[str, ...], anew: bool, as_json: bool) -> None:
     """What POLICY would do on an org: each target, each skip with its reason, and what it may cost."""
     settings = Settings.from_environment()
-    chosen = choose(settings, policy, org)
     with assemble(settings) as services:
+        chosen = choose(services, policy, org)
         made = make_visibly(services, chosen, repos, earlier="published" if anew else "all")
     if as_json:
         print_json(plan_json(made))
@@ -68,8 +68,8 @@ Example:
 def preview(policy: str, org: str, repo: str, as_json: bool) -> int:
     """Attempt POLICY on one repository and show its diff, checks and cost; nothing is published."""
     settings = Settings.from_environment()
-    chosen = choose(settings, policy, org)
     with assemble(settings) as services:
+        chosen = choose(services, policy, org)
         made = make_visibly(services, chosen, (repo,), earlier="nothing")
         if not made.targets:
             raise UsageError(_why_no_target(made, repo))
@@ -104,9 +104,9 @@ Interrupted with Ctrl-C, or stopped by a ceiling, the same command goes on where
 def run(policy: str, org: str, as_json: bool, max_usd: Decimal | None, **options: Any) -> int:
     """Run POLICY on an org: change every target, prove it, open pull requests, and wait until all have ended."""
     settings = Settings.from_environment()
-    chosen = choose(settings, policy, org)
     _check_amount(max_usd)
     with assemble(settings) as services:
+        chosen = choose(services, policy, org)
         return run_campaign(settings, services, chosen, max_usd=max_usd, as_json=as_json, **options)
 
 
@@ -197,6 +197,7 @@ def make_visibly(services: Services, chosen: Chosen, repos: tuple[str, ...], *, 
             chosen.revision,
             only=repos,
             earlier=earlier,
+            source=chosen.source,
             seen=lambda repository: looking.update(f"Looking through {escape(repository.full_name)} ..."),
         )
 

@@ -10,10 +10,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-from bot.config import Settings, read_catalogue
+from bot.campaigns import sources
 from bot.config import read_policies as load
 from bot.domain.redaction import escaped
 from bot.policy_store import Chosen, named
+from bot.services import Services
 
 __all__ = ["Chosen", "actor", "as_json", "choose", "console", "load", "named", "print_json"]
 
@@ -33,6 +34,11 @@ def actor() -> str:
     return getpass.getuser()
 
 
-def choose(settings: Settings, policy: str, org: str) -> Chosen:
-    """Raises UsageError or PolicyError."""
-    return read_catalogue(settings).choose(policy, org)
+def choose(services: Services, policy: str, org: str) -> Chosen:
+    """The policy as it is now, also where it comes from the org's own repository. Raises UsageError or PolicyError."""
+    catalogue = services.catalogue()
+    on = catalogue.policies.orgs.get(org)
+    if on is not None and on.policies_from is not None:
+        sources.look(services, catalogue, on)
+        catalogue = services.catalogue()
+    return catalogue.choose(policy, org)

@@ -51,7 +51,7 @@ def demo(live: bool) -> int:
 
 def _campaign(settings: Settings, services: Services, name: str, live: bool) -> int:
     console().rule(f"[bold]{name}")
-    chosen = choose(settings, name, ORG)
+    chosen = choose(services, name, ORG)
     return run_campaign(settings, services, chosen, max_usd=LIVE_CAP if live and chosen.policy.uses_model else None)
 
 

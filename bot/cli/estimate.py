@@ -33,9 +33,9 @@ tokens the API counts free of charge. Where it cannot be asked, from the policy'
 def estimate(policy: str, org: str, repos: tuple[str, ...], as_json: bool) -> None:
     """What POLICY may cost on an org."""
     settings = Settings.from_environment()
-    chosen = choose(settings, policy, org)
     prices = load_prices(settings.prices)
     with assemble(settings) as services:
+        chosen = choose(services, policy, org)
         made = make_visibly(services, chosen, repos)
         found = estimate_plan(services, chosen.org, chosen.policy, made, prices, partial(counting, settings, chosen.org))
     if as_json:

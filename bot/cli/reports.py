@@ -153,6 +153,7 @@ def details(services: Services, run_id: str) -> dict[str, Any]:
         if row is None:
             store_runs.get(tx, run_id)
             raise NotFound(f"there is no run {run_id}")
+        campaign = campaigns.get(tx, store_runs.get(tx, run_id).campaign_id)
         timeline = records.entries_of_run(tx, run_id)
         attempts = records.attempts_of(tx, run_id)
         artifacts = records.artifacts_of(tx, run_id)
@@ -163,6 +164,7 @@ def details(services: Services, run_id: str) -> dict[str, Any]:
         texts.setdefault(artifact.kind, []).append(_read(services.artifacts / artifact.file))
     return {
         "run": row,
+        "campaign": {"id": campaign.id, "revision": campaign.revision, "source": campaign.source},
         "timeline": [
             {"at": e.at.isoformat(), "attempt": e.fence, "stage": e.stage, "message": e.message, **e.data} for e in timeline
         ],

@@ -58,6 +58,7 @@ def status_panel(status: Row) -> Panel:
     rate, average = status["success_rate"], status["avg_duration_ms"]
     facts = _facts(
         ("state", Text(status["state"] + (", and every target has its end" if status.get("finished") else ""))),
+        ("policy", _source(status)),
         ("targets", Text(f"{status['targets']:,}")),
         ("outcomes", outcome_counts(status["outcomes"])),
         ("pull requests", _pull_requests(status["pull_requests"]) if status.get("pull_requests") else Text()),
@@ -83,6 +84,11 @@ def waves_table(waves: Sequence[Row]) -> Table:
         state = Text(wave["state"], style=WAVE_STYLES[wave["state"]])
         table.add_row(str(wave["number"]), f"{wave['targets']:,}", f"{wave['ended']:,}", state, said)
     return table
+
+
+def _source(found: Row) -> Text:
+    """Where a campaign's policy is from; nothing, where that is the operator's disk."""
+    return _text(f"revision {found['revision']} from {found['source']}") if found["source"] else Text()
 
 
 def campaigns_table(statuses: Sequence[Row]) -> Table:
@@ -209,6 +215,8 @@ def estimate_panel(found: Row) -> Panel:
 def print_run(console: Console, found: Row) -> None:
     """The object of `show RUN --json`: what it came to, its timeline, checks, requests and diff."""
     console.print(runs_table([found["run"]]))
+    if found["campaign"]["source"]:
+        console.print(Padding(_source(found["campaign"]), (0, 2)))
     for title, section in _sections(found):
         console.print(Rule(title, align="left", style="dim"))
         console.print(Padding(section, (0, 2)))

@@ -91,7 +91,7 @@ class Reviewed:
         return f"review:{_digest(self.repository.host, str(self.review_id))}"
 
 
-PullRequestChange = Literal["closed", "reopened", "synchronized", "edited", "merged", "reviewed"]
+PullRequestChange = Literal["opened", "closed", "reopened", "synchronized", "edited", "merged", "reviewed"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from bot.domain.money import MicroUsd, micro_usd
-from bot.domain.policy_types import Name, Strict, Text, Usd, unique
+from bot.domain.policy_types import Name, RelativePath, Strict, Text, Usd, unique
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -76,6 +76,22 @@ def server_url(value: str) -> str:
     return f"{url.scheme}://{url.netloc}".lower()
 
 
+class PoliciesFrom(Strict):
+    """The org's own repository of campaign policies and templates. Nothing else is taken from there."""
+
+    repository: Text
+    """ORG/NAME."""
+    path: RelativePath = "whimbrel"
+    """The folder with campaigns/ and templates/ in it; `.` is the repository's root."""
+    ref: Text | None = None
+    """The branch; without it, the default branch. Only of a default branch does a webhook tell at once."""
+
+    @property
+    def folder(self) -> str:
+        """`path`, empty for the root, without a slash at the end."""
+        return "" if self.path == "." else self.path.rstrip("/")
+
+
 class OrgPolicy(Strict):
     org: str
     """As the host names it. On GitLab a group with all groups below it, perhaps in another one itself: `acme/platform`, whose
@@ -90,7 +106,9 @@ class OrgPolicy(Strict):
     breaker: BreakerPolicy = BreakerPolicy()
     may_trigger: MayTrigger = MayTrigger()
     campaigns: Annotated[list[Name], AfterValidator(unique)] = []
-    """The campaign policies that may run on this org."""
+    """The campaign policies that may run on this org, wherever they come from."""
+    policies_from: PoliciesFrom | None = None
+    """A repository of the org's own with campaign policies and templates, besides those on the operator's disk."""
     forks: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$")] | None = None
     """Another org or account of the same host, where the forks go from which a campaign with `fork: true` proposes what the
     bot may not push. Without it, the account of a plain token."""
@@ -106,6 +124,19 @@ class OrgPolicy(Strict):
         if self.may_trigger.teams and self.host_kind == "local":
             raise ValueError("a folder of repositories has no teams: name people in `may_trigger: {users: [...]}`")
         return self
+
+    @model_validator(mode="after")
+    def _policies_of_its_own(self) -> OrgPolicy:
+        if self.policies_from is not None and not self.policies_repository:
+            raise ValueError(f"`policies_from.repository` is {self.org}/NAME: the org's own, and no other's")
+        return self
+
+    @property
+    def policies_repository(self) -> str:
+        """The name below the org of the repository that policies come from; empty without one, and for another org's."""
+        asked = self.policies_from.repository if self.policies_from else ""
+        org, name = asked[: len(self.org)], asked[len(self.org) :]
+        return name.removeprefix("/") if org.casefold() == self.org.casefold() and name.startswith("/") else ""
 
     @property
     def host_kind(self) -> str:

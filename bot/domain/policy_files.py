@@ -56,6 +56,16 @@ def check_ceilings(org: OrgPolicy, campaign: CampaignPolicy) -> None:
         )
 
 
+def check_labels(org: OrgPolicy, listed: Sequence[CampaignPolicy], place_of: Callable[[str], str]) -> None:
+    """Raises PolicyError where a label would start two of the policies that may run on the org."""
+    labels = [policy.on.label for policy in listed]
+    for policy in listed:
+        if policy.on.label is not None and labels.count(policy.on.label) > 1:
+            raise PolicyError(
+                f"`on.label` is {policy.on.label}, which starts another policy of {org.org} too", place=place_of(policy.name)
+            )
+
+
 def revision(policy: CampaignPolicy, templates: Mapping[str, bytes]) -> str:
     """Twelve hexadecimal digits that change when the policy, or a template that it reaches, does. What triggers it, and its
     pace, do not count: they make no other change.

@@ -20,6 +20,7 @@ from bot.git.commits import (
     write_commit,
 )
 from bot.git.files import read_file, write_file
+from bot.git.folders import read_folder
 from bot.git.importing import Imported, import_folder
 from bot.git.merging import is_plain_merge, meeting_point, merged_tree, moved_tree, write_merge
 from bot.git.mirrors import Mirror, forget_dead, move_mirror
@@ -50,6 +51,7 @@ __all__ = [
     "read_blob",
     "read_changeset",
     "read_file",
+    "read_folder",
     "same_at",
     "write_commit",
     "write_file",

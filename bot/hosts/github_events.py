@@ -34,6 +34,7 @@ INSTALLATION: Mapping[str, InstallationChange] = {
     "new_permissions_accepted": "permissions_accepted",
 }
 PULL_REQUEST: Mapping[str, PullRequestChange] = {
+    "opened": "opened",
     "closed": "closed",
     "reopened": "reopened",
     "synchronize": "synchronized",

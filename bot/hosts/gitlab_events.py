@@ -24,6 +24,7 @@ from bot.hosts import gitlab_payloads as payloads
 from bot.hosts.payloads import places
 
 MERGE_REQUEST: Mapping[str, PullRequestChange] = {
+    "open": "opened",
     "close": "closed",
     "merge": "merged",
     "reopen": "reopened",

@@ -53,6 +53,7 @@ def campaign_status(tx: Connection, campaign: Campaign) -> dict[str, Any]:
         "success_rate": round((attempted - failed) / attempted, 4) if attempted else None,
         "avg_duration_ms": int(sum(row.duration for row in found)) // attempted if attempted else None,
         "revision": campaign.revision,
+        "source": campaign.source,
         "started_at": campaign.created_at.isoformat(),
         "finished_at": campaign.finished_at.isoformat() if campaign.finished_at else None,
         "pull_requests": targets.counts(tx, campaign.id),

@@ -44,6 +44,8 @@ def status(**changed: Any) -> dict[str, Any]:
         "tokens": 123_456,
         "success_rate": 0.875,
         "avg_duration_ms": 8_123,
+        "revision": "0123456789ab",
+        "source": "",
         "breaker": None,
         "waiting": "",
         "waves": [],
@@ -68,6 +70,7 @@ def details(**changed: Any) -> dict[str, Any]:
     leaf = {"name": "python3 -m unittest", "decision": "fail", "reason": "exit 1: FAILED (failures=1)", "children": []}
     return {
         "run": run(),
+        "campaign": {"id": "c0ffee1234", "revision": "0123456789ab", "source": ""},
         "timeline": [{"at": "2025-11-23T20:11:12.5+00:00", "attempt": 1, "stage": "steps", "message": "Read setup.py"}],
         "attempts": [{"verdict": {"name": "checks", "decision": "fail", "reason": "1 failed", "children": [leaf]}}],
         "requests": [
@@ -92,6 +95,14 @@ def run_text(found: dict[str, Any], width: int = 100) -> str:
 
 def words(shown: str) -> str:
     return " ".join(shown.split())
+
+
+def test_a_policy_from_git_says_from_where() -> None:
+    source = {"id": "c", "revision": "0123456789ab", "source": "acme/platform@4e2d952e1621"}
+    said = "revision 0123456789ab from acme/platform@4e2d952e1621"
+    assert said in words(text_of(tables.status_panel(status(**source))))
+    assert said in words(run_text(details(campaign=source)))
+    assert "revision" not in words(text_of(tables.status_panel(status()))) + words(run_text(details()))
 
 
 def test_a_run_has_everything_a_person_asks_for() -> None:
