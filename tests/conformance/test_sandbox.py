@@ -24,6 +24,7 @@ from bot.ports import Mount, SandboxCommand, SandboxEnd, SandboxResult
 from bot.sandbox.bubblewrap import BubblewrapSandbox
 from bot.sandbox.output import LONGEST_LINE
 from bot.sandbox.watchdog import Watchdog
+from tests.fakes.processes import words_of
 
 LIMITS = Limits(memory_mb=128, processes=32, disk_mb=32, cpus=1)
 
@@ -187,7 +188,7 @@ def test_the_environment_is_in_no_command_line_of_the_host(bench: Bench) -> None
     seen: list[str] = []
 
     def look(_: bytes) -> None:
-        seen.extend(" ".join(each.cmdline()) for each in psutil.Process().children(recursive=True))
+        seen.extend(" ".join(words_of(each)) for each in psutil.Process().children(recursive=True))
 
     bench.sandbox.run(bench.command("echo ready; sleep 1; :", environment={"GIVEN": given}), on_line=look)
     assert [words for words in seen if "--args" in words]

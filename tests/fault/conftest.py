@@ -23,6 +23,7 @@ from bot.queue.connection import connect_briefly
 from bot.services import Services
 from bot.store import audit, campaigns, reports
 from bot.store.schema import accounts
+from tests.fakes.processes import workers_below
 from tests.fakes.queue_parts import eventually
 from tests.story.conftest import COMMAND_SECONDS, Campaign, Project
 
@@ -102,7 +103,7 @@ class Faulty:
 
     def children(self, process: subprocess.Popen[str] | psutil.Process) -> list[psutil.Process]:
         """Of `whimbrel run` and `whimbrel worker`: the workers. Of a worker: what works on its job."""
-        return [child for child in psutil.Process(process.pid).children() if "bot.worker" in child.cmdline()]
+        return workers_below(psutil.Process(process.pid))
 
     def kill_server(self) -> int:
         """kill -9 of the embedded Redis server; return the process id that it had."""

@@ -14,6 +14,7 @@ from bot.domain.money import micro_usd
 from bot.domain.prices import cost
 from bot.domain.usage import Usage
 from bot.gateway.prices import load_prices
+from tests.fakes.processes import workers_below
 from tests.fakes.upstream import FakeUpstream, call, cut, held, message
 from tests.story.conftest import COMMAND_SECONDS, KEY, Project
 
@@ -119,7 +120,3 @@ def horse_of(command: subprocess.Popen[str]) -> psutil.Process:
     (worker,) = workers_below(psutil.Process(command.pid))
     (horse,) = workers_below(worker)
     return horse
-
-
-def workers_below(process: psutil.Process) -> list[psutil.Process]:
-    return [child for child in process.children() if "bot.worker" in child.cmdline()]

@@ -18,6 +18,7 @@ import pytest
 
 from bot.demo.conversation import Conversation, ToolCall, Turn
 from bot.demo.scripted_model import Play, ScriptedModel
+from tests.fakes.processes import words_of
 from tests.fakes.queue_parts import eventually
 from tests.story.attempts import bash, playing, results, write
 from tests.story.conftest import COMMAND_SECONDS, Done, Project
@@ -70,14 +71,11 @@ class Exec:
         """Folders, sockets and processes that are still there."""
         places = self.project.home / "execs"
         files = [str(path) for path in places.rglob("*")]
-        return files + [" ".join(each.cmdline()) for each in psutil.process_iter() if mentions(each, str(places))]
+        return files + [" ".join(words) for words in map(words_of, psutil.process_iter()) if mentions(words, str(places))]
 
 
-def mentions(process: psutil.Process, place: str) -> bool:
-    try:
-        return any(place in word for word in process.cmdline())
-    except psutil.Error:
-        return False
+def mentions(words: list[str], place: str) -> bool:
+    return any(place in word for word in words)
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def test_what_has_come_all_the_same_is_not_asked_for(world: World, hook: Hook) -
     """It was answered too late for the host."""
     hook.tried("late")
     with world.database.transaction() as tx:
-        stored.receive(tx, host="github", id="late", event="ping", body=b"{}", now=world.clock.now())
+        stored.receive(tx, host="github", id="late", event="ping", body=b"{}", signers=(), now=world.clock.now())
     assert hook.look() == []
 
 
