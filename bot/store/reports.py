@@ -175,6 +175,18 @@ def next_retry(tx: Connection, campaign_id: str) -> datetime | None:
     return found
 
 
+def held_back(tx: Connection, campaign_id: str, now: datetime) -> tuple[int, datetime, str] | None:
+    """How many runs wait for another attempt, when the first of them may go on, and why it waits; None where none does."""
+    waiting = (runs.c.campaign_id == campaign_id, runs.c.state == RunState.PENDING, runs.c.not_before > now)
+    first = tx.execute(
+        select(runs.c.not_before, runs.c.reason).where(*waiting).order_by(runs.c.not_before).limit(1)
+    ).one_or_none()
+    if first is None:
+        return None
+    count = tx.execute(select(func.count()).select_from(runs).where(*waiting)).scalar_one()
+    return count, first.not_before, first.reason
+
+
 def _now() -> Select[Any]:
     return (
         select(runs, campaigns.c.policy, campaigns.c.state.label("campaign_state"), publications.c.number)

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bot.domain.redaction import one_line, redact
 from bot.domain.states import CampaignState, RunState
 from bot.domain.waves import WaveState, why_closed
 from bot.store import publications, reports, waves
@@ -15,9 +16,11 @@ from bot.store.campaigns import Campaign
 from bot.store.waves import Wave
 from bot.tracking.waves import Standing, standing
 
+REASON_LIMIT = 300
+
 
 def why_waiting(tx: Connection, campaign: Campaign, now: datetime) -> str:
-    """Empty where nothing waits, or only for its turn or the time of its next attempt."""
+    """Empty where nothing waits, or only for its turn."""
     if RunState.PENDING not in reports.unfinished(tx, campaign.id):
         return ""
     wave = standing(tx, campaign, now)
@@ -28,7 +31,7 @@ def why_waiting(tx: Connection, campaign: Campaign, now: datetime) -> str:
         return until(closed[campaign.id], campaign.org_policy.timezone)
     retry = reports.next_retry(tx, campaign.id)
     if retry is not None and retry > now:
-        return ""
+        return _held_back(tx, campaign, now)
     if wave is not None and not reports.pending_up_to(tx, campaign.id, campaign.open_wave):
         return _next_wave(campaign, wave)
     return _ceilings(tx, campaign, now)
@@ -67,6 +70,16 @@ def _stopped(campaign: Campaign, wave: Standing | None) -> str:
         return f"the campaign is {campaign.state}"
     said = f": {told}" if (told := "; ".join(why_closed(wave.facts).splitlines())) else ""
     return f"wave {wave.wave.number} is halted: {wave.wave.reason}{said} (whimbrel resume {campaign.id} goes on past it)"
+
+
+def _held_back(tx: Connection, campaign: Campaign, now: datetime) -> str:
+    """Such as by the host's limits: it goes on by itself."""
+    held = reports.held_back(tx, campaign.id, now)
+    if held is None:
+        return ""
+    count, when, reason = held
+    told = one_line(redact(reason), REASON_LIMIT)
+    return f"{count} run{'s' if count != 1 else ''} wait{'' if count != 1 else 's'} until {when:%Y-%m-%d %H:%M:%S} UTC: {told}"
 
 
 def _next_wave(campaign: Campaign, wave: Standing) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pygit2
@@ -14,6 +15,7 @@ from bot.errors import HostError, StaleHead
 from bot.hosts.github import GitHubHost, github_host
 from bot.store import own_commits, records
 from bot.store.database import Database
+from bot.tracking.waiting import why_waiting
 from tests.databases import SqliteDatabases
 from tests.fakes.clock import ManualClock
 from tests.fakes.github import FakeGitHub, Pull
@@ -133,12 +135,26 @@ class TestPublishing:
     def test_a_limit_that_is_met_is_waited_for(self, world: World, hub: FakeGitHub) -> None:
         said = {"message": "You have exceeded a secondary rate limit."}
         hub.fail(method="POST", path_pattern=r"/pulls$", status=403, headers={"retry-after": "60"}, body=said)
-        world.start()
+        campaign = world.start()
         world.work()
         assert not pulls(hub)
+        with world.database.reading() as tx:
+            why = why_waiting(tx, world.campaign(campaign), world.clock.now())
+        until = world.clock.now() + timedelta(seconds=60)
+        assert why.startswith(f"1 run waits until {until:%Y-%m-%d %H:%M:%S} UTC: GitHub's limits are reached")
         world.clock.advance(3600)
         world.work()
         assert len(pulls(hub)) == 1
+
+    def test_an_attempt_that_outlives_its_token_publishes_with_a_new_one(self, world: World, hub: FakeGitHub) -> None:
+        """An installation's token lives for an hour; a step may take longer."""
+        world.acts["slow"] = lambda *_: world.clock.advance(2 * 3600)
+        world.start(steps=[{"run": "slow"}])
+        world.work()
+        assert [pull.state for pull in pulls(hub)] == ["open"]
+        used = {each.token for each in hub.log if each.path.startswith("/acme/one.git/")}
+        lives = sorted(hub.state.tokens[token].expires_at for token in used)
+        assert lives[-1] - lives[0] >= timedelta(hours=2)
 
 
 class TestVerifiedCommits:
