@@ -106,6 +106,14 @@ class FollowsPullRequests(Protocol):
 
 
 @runtime_checkable
+class ListsPullRequests(Protocol):
+    """A host that tells which pull requests there are, whoever opened them."""
+
+    def pull_requests_to(self, repository: Repository, base: str) -> Sequence[PullRequest]:
+        """The open ones to `base` from branches of this very repository, the oldest first: none from a fork."""
+
+
+@runtime_checkable
 class DecidesPullRequests(Protocol):
     """A host where the bot may bring a pull request to its end. Nothing here is done twice by a repetition.
 

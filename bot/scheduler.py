@@ -14,6 +14,7 @@ from redis import RedisError
 
 from bot.campaigns.activation import complete_finished
 from bot.campaigns.inbox import Inbox, forget_old
+from bot.campaigns.proposals import tell_proposals
 from bot.campaigns.pump import pump, sweep
 from bot.campaigns.redelivery import Deliverer, redeliver_missed
 from bot.campaigns.refreshing import refresh_conflicting
@@ -98,7 +99,7 @@ def telling(services: Services, orgs: Sequence[OrgPolicy]) -> Chore:
 
 def starting(services: Services) -> list[Chore]:
     """Start what runs by itself, and look after the policies that orgs have in repositories of their own."""
-    return [Chore(partial(start_due, services), START_SECONDS), Chore(partial(look_after, services), START_SECONDS)]
+    return [Chore(partial(do, services), START_SECONDS) for do in (start_due, look_after, tell_proposals)]
 
 
 def following(services: Services, orgs: Sequence[OrgPolicy]) -> list[Chore]:

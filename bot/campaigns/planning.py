@@ -50,6 +50,15 @@ def make_plan(
     return plan
 
 
+def foresee(services: Services, org: OrgPolicy, policy: CampaignPolicy, revision: str, listed: Sequence[Repository]) -> Plan:
+    """The plan of what is only proposed: nothing of it is kept, and nothing of it is run."""
+    known = _earlier(services, org, policy.name, revision, "all")
+    entries = discover(services.host(org), org, policy, listed, revision=revision, earlier=known)
+    with services.database.reading() as tx:
+        expected = estimate(tx, org, policy, sum(entry.skip_reason is None for entry in entries))
+    return Plan("", org.org, policy.name, revision, tuple(entries), expected.to_json())
+
+
 def _in_order(entries: Sequence[PlanEntry], rollout: Rollout) -> list[PlanEntry]:
     """As the rollout has them begun."""
     sizes = {entry.target.repository: entry.repository.size_kb for entry in entries}

@@ -7,6 +7,8 @@ changes nothing: the last one that could be used stays.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
 from bot.domain.events import PullRequestChanged, Pushed
@@ -19,8 +21,9 @@ from bot.domain.repositories import Repository
 from bot.errors import HostError, NotFound, PolicyError, WhimbrelError
 from bot.git import Mirror, read_folder
 from bot.policy_store import Catalogue
+from bot.ports import Host, ListsPullRequests
 from bot.services import Services
-from bot.store import audit, policy_sources, starts
+from bot.store import audit, policy_sources, starts, tellings
 from bot.store.policy_sources import Source
 
 CHECK = "whimbrel/policies"
@@ -51,28 +54,57 @@ def look(services: Services, catalogue: Catalogue, org: OrgPolicy) -> None:
         source = policy_sources.find(tx, org)
     assert source is not None, "it is expected"
     try:
-        mirror, commit = fetch(services, org)
+        fetched = fetch(services, org)
     except NotFound as error:
         with services.database.transaction() as tx:
             policy_sources.note_problem(tx, source, str(error))
         return
-    if commit != source.seen or source.problem:  # which the operator may have mended
-        _take_up(services, catalogue, org, source, mirror, commit)
+    if fetched.commit != source.seen or source.problem:  # which the operator may have mended
+        _take_up(services, catalogue, org, source, fetched)
 
 
-def fetch(services: Services, org: OrgPolicy, *branches: str) -> tuple[Mirror, str]:
-    """The repository's mirror, with the branch that `policies_from` names and others; and the commit it points at."""
-    assert org.policies_from is not None
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """The repository's mirror, the `commit` that policies come from, and the head of each branch that was fetched with it."""
+
+    repository: Repository
+    mirror: Mirror
+    commit: str
+    heads: Mapping[str, str | None]
+
+
+def fetch(services: Services, org: OrgPolicy, *branches: str) -> Fetched:
+    """The branch that `policies_from` names, and others. Raises NotFound where it is not there."""
     host = services.host(org)
+    repository, branch = place_of(host, org)
+    mirror = Mirror.open(services.mirrors, org.org, repository.name)
+    heads = mirror.fetch(host.remote(repository), [branch, *branches])
+    commit = heads[branch]
+    if commit is None:
+        raise NotFound(f"{repository.full_name} has no branch {branch}")
+    return Fetched(repository, mirror, commit, heads)
+
+
+def place_of(host: Host, org: OrgPolicy) -> tuple[Repository, str]:
+    """The repository and the branch that policies come from. Raises NotFound."""
+    assert org.policies_from is not None
     repository = host.repository(org.org, org.policies_repository)
     branch = org.policies_from.ref or repository.default_branch
     if not branch:
         raise NotFound(f"{repository.full_name} has no commit yet")
-    mirror = Mirror.open(services.mirrors, org.org, repository.name)
-    commit = mirror.fetch(host.remote(repository), [branch, *branches])[branch]
-    if commit is None:
-        raise NotFound(f"{repository.full_name} has no branch {branch}")
-    return mirror, commit
+    return repository, branch
+
+
+def note_proposals(services: Services, org: OrgPolicy) -> None:
+    """Have each open pull request to that branch be told what it would come to, once for each commit that it is at."""
+    host = services.host(org)
+    if not isinstance(host, ListsPullRequests):
+        return
+    repository, branch = place_of(host, org)
+    for found in host.pull_requests_to(repository, branch):
+        with services.database.transaction() as tx:
+            now = services.clock.now()
+            tellings.intend_proposal(tx, org.org, repository.name, found.number, found.branch, found.head, now)
 
 
 def read(catalogue: Catalogue, org: OrgPolicy, mirror: Mirror, commit: str) -> tuple[Sourced, dict[str, str]]:
@@ -93,6 +125,7 @@ def _look_after(services: Services, catalogue: Catalogue, org: OrgPolicy) -> boo
             taken = policy_sources.take_look(tx, org.org, now=now, every=LOOK_EVERY)
         if taken:
             look(services, catalogue, org)
+            note_proposals(services, org)
         _tell(services, org)
     except WhimbrelError as error:
         log.warning("policies of %s are looked for again: %s: %s", org.org, type(error).__name__, error.explanation)
@@ -100,10 +133,11 @@ def _look_after(services: Services, catalogue: Catalogue, org: OrgPolicy) -> boo
     return taken
 
 
-def _take_up(services: Services, catalogue: Catalogue, org: OrgPolicy, source: Source, mirror: Mirror, commit: str) -> None:
+def _take_up(services: Services, catalogue: Catalogue, org: OrgPolicy, source: Source, fetched: Fetched) -> None:
     """Into use with it, or say why not: both with the audit event, and with what is to be started."""
+    commit = fetched.commit
     try:
-        found, files = read(catalogue, org, mirror, commit)
+        found, files = read(catalogue, org, fetched.mirror, commit)
     except PolicyError as error:
         if (commit, error.explanation) != (source.seen, source.problem):
             _refuse(services, source, commit, error)

@@ -89,6 +89,12 @@ def commits_apart(mirror: Mirror, head: str, others: Iterable[str]) -> list[str]
     return [str(found.id) for found in walker]
 
 
+def merge_base(mirror: Mirror, one: str, other: str) -> str | None:
+    """The newest commit that is in the history of both; None where there is none."""
+    found: pygit2.Oid | None = mirror.repository.merge_base(mirror.commit(one).id, mirror.commit(other).id)
+    return None if found is None else str(found)
+
+
 def read_blob(mirror: Mirror, commit: str, path: str) -> bytes | None:
     """The content of the regular file at `path` in the commit; None where there is no regular file."""
     tree = mirror.read(mirror.commit(commit).tree_id, pygit2.Tree)

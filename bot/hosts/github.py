@@ -92,6 +92,9 @@ class GitHubHost:
     def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
         return github_pull_requests.of_branch(self._looking(), repository, branch)
 
+    def pull_requests_to(self, repository: Repository, base: str) -> Sequence[PullRequest]:
+        return github_pull_requests.open_to(self._looking(), repository, base)
+
     def open_pull_request(self, repository: Repository, *, branch: str, base: str, text: PullRequestText) -> PullRequest:
         """Raises HostError where there is nothing to review, or the repository is archived."""
         client = self._changing(repository, MERGE if text.auto_merge else DISCUSS)

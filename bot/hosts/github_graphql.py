@@ -85,6 +85,18 @@ PULL_REQUESTS = f"""query PullRequests($owner: String!, $name: String!, $branch:
   }}
 }}
 {_pull_request(100)}"""
+OPEN_PULL_REQUESTS = f"""query OpenPullRequests($owner: String!, $name: String!, $base: String!, $after: String) {{
+  repository(owner: $owner, name: $name) {{
+    nameWithOwner
+    pullRequests(
+      baseRefName: $base, states: [OPEN], first: 20, after: $after, orderBy: {{field: CREATED_AT, direction: ASC}}
+    ) {{
+      pageInfo {{ hasNextPage endCursor }}
+      nodes {{ ...pull }}
+    }}
+  }}
+}}
+{_pull_request(1)}"""
 PULL_REQUEST = f"""query PullRequest($owner: String!, $name: String!, $number: Int!) {{
   repository(owner: $owner, name: $name) {{
     nameWithOwner

@@ -16,6 +16,7 @@ from bot.errors import HostError, NotFound
 from bot.hosts.github_errors import Refused
 from bot.hosts.github_graphql import (
     AUTO_MERGE,
+    OPEN_PULL_REQUESTS,
     PULL_REQUEST,
     PULL_REQUESTS,
     TO_DRAFT,
@@ -37,17 +38,13 @@ def of_branch(client: Client, repository: Repository, branch: str) -> list[PullR
 
     Those of other forks, where anybody names branches, are not among them.
     """
-    rest_path(repository)
-    variables = {"owner": repository.org, "name": repository.name, "branch": split_head(branch)[1]}
-    found = []
-    try:
-        for page in pages(client, PULL_REQUESTS, variables, "repository", "pullRequests"):
-            _require_name(repository, page)
-            found += [pull_request_value(node) for node in page["pullRequests"]["nodes"] if node is not None]
-    except NotFound:
-        client.requestJsonAndCheck("GET", rest_path(repository))  # tells one that has left from one that was deleted
-        raise
+    found = _found(client, repository, PULL_REQUESTS, branch=split_head(branch)[1])
     return [each for each in found if _same_head(each.branch, branch)]
+
+
+def open_to(client: Client, repository: Repository, base: str) -> list[PullRequest]:
+    """The open ones to `base` from branches of this very repository, the oldest first."""
+    return [each for each in _found(client, repository, OPEN_PULL_REQUESTS, base=base) if ":" not in each.branch]
 
 
 def ensure(client: Client, repository: Repository, *, branch: str, base: str, text: PullRequestText) -> PullRequest:
@@ -85,6 +82,20 @@ def _create_or_say_why_not(
         return _create(client, repository, branch, base, text)
     except Refused as error:
         raise _why_refused(error, repository, branch, base) from error
+
+
+def _found(client: Client, repository: Repository, document: str, **asked: str) -> list[PullRequest]:
+    rest_path(repository)
+    variables = {"owner": repository.org, "name": repository.name, **asked}
+    found = []
+    try:
+        for page in pages(client, document, variables, "repository", "pullRequests"):
+            _require_name(repository, page)
+            found += [pull_request_value(node) for node in page["pullRequests"]["nodes"] if node is not None]
+    except NotFound:
+        client.requestJsonAndCheck("GET", rest_path(repository))  # tells one that has left from one that was deleted
+        raise
+    return found
 
 
 def _create(client: Client, repository: Repository, branch: str, base: str, text: PullRequestText) -> PullRequest:

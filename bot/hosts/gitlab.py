@@ -63,6 +63,9 @@ class GitLabHost:
     def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
         return gitlab_merge_requests.of_branch(self._client, repository, branch)
 
+    def pull_requests_to(self, repository: Repository, base: str) -> Sequence[PullRequest]:
+        return gitlab_merge_requests.open_to(self._client, repository, base)
+
     def open_pull_request(self, repository: Repository, *, branch: str, base: str, text: PullRequestText) -> PullRequest:
         """Raises HostError where there is nothing to review, or the repository is archived."""
         return gitlab_merge_requests.ensure(self._client, repository, branch=branch, base=base, text=text, sleep=self._sleep)

@@ -79,6 +79,16 @@ MERGE_REQUESTS = f"""query MergeRequests($path: ID!, $branch: String!, $after: S
   }}
 }}
 {_MERGE}"""
+OPEN_MERGE_REQUESTS = f"""query OpenMergeRequests($path: ID!, $base: String!, $after: String) {{
+  project(fullPath: $path) {{
+    fullPath
+    mergeRequests(targetBranches: [$base], state: opened, sort: CREATED_ASC, first: 20, after: $after) {{
+      pageInfo {{ hasNextPage endCursor }}
+      nodes {{ ...merge }}
+    }}
+  }}
+}}
+{_MERGE}"""
 MERGE_REQUEST = f"""query MergeRequest($path: ID!, $iid: String!) {{
   project(fullPath: $path) {{ fullPath mergeRequest(iid: $iid) {{ ...merge }} }}
 }}

@@ -14,7 +14,17 @@ from bot.domain.repositories import Repository
 from bot.errors import HostError, NotFound
 from bot.hosts.gitlab_errors import Refused
 from bot.hosts.gitlab_forks import fork_place
-from bot.hosts.gitlab_graphql import DRAFT, MERGE_REQUEST, MERGE_REQUESTS, Node, login, nodes, pages, pull_request_value
+from bot.hosts.gitlab_graphql import (
+    DRAFT,
+    MERGE_REQUEST,
+    MERGE_REQUESTS,
+    OPEN_MERGE_REQUESTS,
+    Node,
+    login,
+    nodes,
+    pages,
+    pull_request_value,
+)
 from bot.hosts.gitlab_people import reviewer_ids
 from bot.hosts.gitlab_transport import Client, full_path, project_url, renamed
 from bot.hosts.opening import logins, missing, open_once, open_one, require_writable
@@ -30,14 +40,13 @@ def of_branch(client: Client, repository: Repository, branch: str) -> list[PullR
 
     Those of other forks, where anybody names branches, are not among them.
     """
-    path, known, found = full_path(repository), False, []
-    for page in pages(client, MERGE_REQUESTS, {"path": path, "branch": split_head(branch)[1]}, "project", "mergeRequests"):
-        known = True
-        _require_name(repository, page)
-        found += [told(client, repository, node) for node in nodes(page["mergeRequests"])]
-    if not known:
-        raise _not_there(repository)
+    found = _found(client, repository, MERGE_REQUESTS, branch=split_head(branch)[1])
     return [each for each in found if each.branch == branch]
+
+
+def open_to(client: Client, repository: Repository, base: str) -> list[PullRequest]:
+    """The open ones to `base` from branches of this very project, the oldest first."""
+    return [each for each in _found(client, repository, OPEN_MERGE_REQUESTS, base=base) if ":" not in each.branch]
 
 
 def ensure(
@@ -95,6 +104,17 @@ def told(client: Client, repository: Repository, node: Node) -> PullRequest:
 
 def merge_request_url(repository: Repository, number: int) -> str:
     return f"{project_url(repository)}/merge_requests/{number}"
+
+
+def _found(client: Client, repository: Repository, document: str, **asked: str) -> list[PullRequest]:
+    path, known, found = full_path(repository), False, []
+    for page in pages(client, document, {"path": path, **asked}, "project", "mergeRequests"):
+        known = True
+        _require_name(repository, page)
+        found += [told(client, repository, node) for node in nodes(page["mergeRequests"])]
+    if not known:
+        raise _not_there(repository)
+    return found
 
 
 def _create(client: Client, repository: Repository, branch: str, base: str, text: PullRequestText) -> PullRequest:

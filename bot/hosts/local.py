@@ -92,6 +92,10 @@ class LocalHost:
     def pull_requests(self, repository: Repository, branch: str) -> Sequence[PullRequest]:
         return [found for found in self._pull_requests(repository) if found.branch == branch]
 
+    def pull_requests_to(self, repository: Repository, base: str) -> Sequence[PullRequest]:
+        found = self._pull_requests(repository)
+        return [each for each in found if each.state is PullRequestState.OPEN and each.base == base]
+
     def pull_requests_now(self, org: str, refs: Sequence[PullRequestRef]) -> Mapping[PullRequestRef, PullRequest]:
         found = {}
         for ref in refs:

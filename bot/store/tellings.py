@@ -19,13 +19,16 @@ from bot.store.database import upsert
 from bot.store.effects import BEGUN, DONE
 from bot.store.schema import effects
 
-Kind = Literal["status", "check"]
+Kind = Literal["status", "check", "proposal"]
 
 
 @dataclass(frozen=True, slots=True)
 class Telling:
     """`data` of a status: `repository`, `number` and `kind` of the thread, `runs` (a note by run id), `asked` (how often),
-    `told` (a digest of what is shown). Of a check: `run`, `fence`, `commit`."""
+    `told` (a digest of what is shown). Of a check: `run`, `fence`, `commit`.
+
+    Of a proposal: `number`, `branch`, `head`, `said` (was anything shown?).
+    """
 
     org: str
     key: str
@@ -54,6 +57,16 @@ def intend_check(tx: Connection, org: str, repository: str, commit: str, run_id:
     row = _row(org, _key("check", repository, run_id, commit), {"run": run_id, "fence": fence, "commit": commit}, now)
     again = {name: row[name] for name in ("state", "result", "at")}
     tx.execute(upsert(tx, effects).values(row).on_conflict_do_update(index_elements=effects.primary_key.columns, set_=again))
+
+
+def intend_proposal(tx: Connection, org: str, repository: str, number: int, branch: str, head: str, now: datetime) -> None:
+    """What a proposal of policies would come to shall be told on its pull request, once for each commit that it is at."""
+    key, fresh = _key("proposal", repository, str(number)), {"number": number, "branch": branch, "head": head, "said": False}
+    tx.execute(upsert(tx, effects).values(_row(org, key, fresh, now)).on_conflict_do_nothing())
+    known = json.loads(tx.execute(_one(org, key).with_for_update()).one().result)
+    if known["head"] != head:
+        anew = _row(org, key, fresh | {"said": known["said"]}, now)
+        tx.execute(update(effects).where(*_is(org, key)).values(anew))
 
 
 def waiting(tx: Connection, kind: Kind, orgs: Iterable[str], now: datetime) -> list[Telling]:

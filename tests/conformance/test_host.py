@@ -18,7 +18,7 @@ from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestT
 from bot.domain.repositories import Repository
 from bot.errors import HostError, HostUnavailable, NotFound
 from bot.hosts.local import LocalHost
-from bot.ports import Host, KnowsProperties
+from bot.ports import Host, KnowsProperties, ListsPullRequests
 from tests.fakes import repositories
 from tests.fakes.github_subject import github_as_app, github_with_token
 from tests.fakes.repositories import Executable, Files, Link
@@ -229,6 +229,19 @@ class TestPullRequests:
         moved = subject.commit("tool", {"setup.py": None}, branch="whimbrel/x")
         assert [found.head for found in host.pull_requests(proposed, "whimbrel/x")] == [moved]
         assert opened.head != moved
+
+    def test_the_open_ones_to_a_branch_are_told(self, subject: Subject, host: Host, proposed: Repository) -> None:
+        subject.commit("tool", {"README.md": b"words"}, branch="people/y")
+        subject.commit("tool", {"setup.py": b"old"}, branch="release")
+        asked = (("whimbrel/x", "main"), ("people/y", "main"), ("whimbrel/x", "release"))
+        numbers = [host.open_pull_request(proposed, branch=branch, base=base, text=TEXT).number for branch, base in asked]
+        assert isinstance(host, ListsPullRequests)
+        assert [found.number for found in host.pull_requests_to(proposed, "main")] == numbers[:2]
+        subject.close("tool", numbers[0])
+        (left,) = host.pull_requests_to(proposed, "main")
+        assert (left.number, left.branch, left.base) == (numbers[1], "people/y", "main")
+        with pytest.raises(NotFound):
+            host.pull_requests_to(missing(subject), "main")
 
     def test_every_state_is_seen_the_oldest_first(self, subject: Subject, host: Host, proposed: Repository) -> None:
         closed = host.open_pull_request(proposed, branch="whimbrel/x", base="main", text=TEXT)

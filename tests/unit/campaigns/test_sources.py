@@ -2,86 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pygit2
 import pytest
 
 from bot.campaigns.scheduling import start_due
-from bot.campaigns.sources import CHECK, LOOK_EVERY, expect_news, look_after
+from bot.campaigns.sources import expect_news, look_after
 from bot.domain.events import Pushed, RepositoryRef
 from bot.domain.org_policies import OrgPolicy
-from bot.domain.policy_sources import Sourced, parse_source
-from bot.domain.pull_requests import CheckReport
-from bot.domain.repositories import Repository
+from bot.domain.policy_sources import Sourced
 from bot.errors import HostUnavailable, PolicyError, UsageError
 from bot.policy_store import Catalogue, Policies
-from bot.store import audit, policy_sources
+from bot.store import policy_sources
 from tests.fakes import repositories
 from tests.fakes.blade import WatchedHost
+from tests.fakes.policy_repository import NOTE, PLATFORM, Site, files, policy
 from tests.fakes.repositories import Files
-from tests.fakes.talker import Talker
-from tests.fakes.world import TEMPLATES, World
-
-PLATFORM = Repository("acme", "platform", "main", None)
-PACKAGED = {path: text for path, text in TEMPLATES.items() if path != "note.md.j2"}
-NOTE = b"# {{ repo.name }}\n\nBe kind.\n"
-
-
-def policy(name: str = "notes", *, on: str = "{}", more: str = "") -> bytes:
-    steps = "steps: [{template: note.md.j2, to: NOTE.md, mode: overwrite}]"
-    return f"name: {name}\ndescription: Every repository has a note\non: {on}\n{steps}\n{more}".encode()
-
-
-def files(**campaigns: bytes) -> Files:
-    return {
-        "whimbrel/templates/note.md.j2": NOTE,
-        **{f"whimbrel/campaigns/{name}.yaml": text for name, text in campaigns.items()},
-    }
-
-
-class Site:
-    """An org that has its policies in `acme/platform`, and what is in use of them."""
-
-    def __init__(self, world: World, *listed: str, **policies_from: Any):
-        self.world = world
-        asked = {"repository": "acme/platform", **policies_from}
-        world.org = type(world.org).model_validate(world.org.model_dump() | {"policies_from": asked, "campaigns": list(listed)})
-        self.talker = Talker(world.local)
-        world.talker = self.talker
-        self.services = replace(world.services, catalogue=self.catalogue)
-
-    def catalogue(self) -> Catalogue:
-        """As the configuration makes it."""
-        world, org = self.world, self.world.org
-        with world.database.reading() as tx:
-            source = policy_sources.find(tx, org)
-        sourced = {org.org: parse_source(source.files, source.name, PACKAGED)} if source and source.commit else {}
-        return Catalogue(Policies({org.org: org}, world.policies), TEMPLATES, sourced, PACKAGED)
-
-    def push(self, content: Files, branch: str = "main") -> str:
-        folder = self.world.folder / "host" / "acme" / "platform.git"
-        made = pygit2.Repository(folder) if folder.exists() else repositories.make(folder)
-        return repositories.commit(made, content, branch=branch, start="main")
-
-    def look(self) -> None:
-        """As the scheduler does, when it is time."""
-        self.world.clock.advance(LOOK_EVERY.total_seconds())
-        look_after(self.services)
-
-    def check(self, commit: str) -> CheckReport:
-        return self.world.local.checks(PLATFORM, commit)[CHECK]
-
-    def told(self) -> list[Mapping[str, Any]]:
-        with self.world.database.reading() as tx:
-            assert audit.verify(tx, self.services.audit_key, "acme") is None
-            return list(audit.events(tx, "acme"))
-
-    def actions(self) -> list[str]:
-        return [f"{event['action']} by {event['actor']}" for event in self.told()]
+from tests.fakes.world import World
 
 
 @pytest.fixture
@@ -97,7 +35,7 @@ def test_what_the_branch_holds_is_in_use_and_the_commit_says_so(site: Site) -> N
     assert chosen.templates["note.md.j2"] == NOTE.decode()
     assert site.check(commit).passed
     assert site.actions() == ["policies.adopted by whimbrel"]
-    assert site.told()[0]["subject"] == f"acme/platform@{commit}"
+    assert site.audited()[0]["subject"] == f"acme/platform@{commit}"
 
 
 def test_its_schedule_runs_and_the_campaign_records_the_commit(site: Site) -> None:
@@ -107,7 +45,7 @@ def test_its_schedule_runs_and_the_campaign_records_the_commit(site: Site) -> No
     start_due(site.services)
     site.world.clock.advance(24 * 3600)
     assert start_due(site.services) == 1
-    started = site.told()[-1]
+    started = site.audited()[-1]
     assert (started["action"], started["actor"]) == ("campaign.started", "schedule")
     campaign = site.world.campaign(started["subject"])
     assert campaign.source == f"acme/platform@{commit}"
@@ -218,7 +156,7 @@ def test_a_push_starts_what_it_changes_where_the_policy_says_so(site: Site) -> N
     site.push({"whimbrel/templates/note.md.j2": b"Be kinder.\n"})
     site.look()
     assert [start_due(site.services) for _ in range(2)] == [1, 0]
-    started = site.told()[-1]
+    started = site.audited()[-1]
     assert (started["action"], started["actor"], started["details"]["policy"]) == (
         "campaign.started", "template_changed", "notes",
     )  # fmt: skip
