@@ -11,6 +11,7 @@ from itertools import groupby
 from typing import Protocol
 
 from bot.domain.events import DeliveryAttempt
+from bot.errors import HostLimited
 from bot.services import Services
 from bot.store import deliveries
 
@@ -35,7 +36,8 @@ def redeliver_missed(services: Services, deliverer: Deliverer) -> int:
     """Ask for what has not come; return how much that was. At most every few minutes, by one scheduler. Raises HostError.
 
     A delivery that fails again is asked for again, after longer and longer waits. How far the host's list was looked through is
-    remembered: up to the oldest delivery that is missing still.
+    remembered: up to the oldest delivery that is missing still. A host that would have no more asked of it for now is asked for
+    the rest as soon as it may be.
     """
     now = services.clock.now()
     with services.database.transaction() as tx:
@@ -44,12 +46,21 @@ def redeliver_missed(services: Services, deliverer: Deliverer) -> int:
         return 0
     missing = _missing(services, deliverer.attempts(max(since - OVERLAP, now - REMEMBERED)))
     due = [tries[-1] for tries in missing if now >= tries[-1].at + _wait(len(tries))]
-    for attempt in due:
-        deliverer.redeliver(attempt)
+    asked, wait = _ask(deliverer, sorted(due, key=lambda each: each.at))
     oldest = min((tries[0].at for tries in missing), default=now)
     with services.database.transaction() as tx:
-        deliveries.remember_look(tx, deliverer.name, oldest)
-    return len(due)
+        deliveries.remember_look(tx, deliverer.name, oldest, at=now - LOOK_EVERY + wait)
+    return asked
+
+
+def _ask(deliverer: Deliverer, due: Sequence[DeliveryAttempt]) -> tuple[int, timedelta]:
+    """How many it was asked for, and after how long it may be asked again."""
+    for place, attempt in enumerate(due):
+        try:
+            deliverer.redeliver(attempt)
+        except HostLimited as error:
+            return place, timedelta(seconds=error.retry_after or LOOK_EVERY.total_seconds())
+    return len(due), LOOK_EVERY
 
 
 def _missing(services: Services, attempts: Sequence[DeliveryAttempt]) -> list[list[DeliveryAttempt]]:

@@ -119,8 +119,9 @@ def look(tx: Connection, name: str, *, now: datetime, every: timedelta) -> datet
     return None if until is None else datetime.fromisoformat(until)
 
 
-def remember_look(tx: Connection, name: str, until: datetime) -> None:
-    tx.execute(update(effects).where(*_looked(name)).values(result=until.isoformat()))
+def remember_look(tx: Connection, name: str, until: datetime, *, at: datetime) -> None:
+    """That list is looked through until then; `at` counts as the time of this look."""
+    tx.execute(update(effects).where(*_looked(name)).values(result=until.isoformat(), at=at))
 
 
 def _looked(name: str) -> tuple[ColumnElement[bool], ColumnElement[bool]]:

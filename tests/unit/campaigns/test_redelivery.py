@@ -8,7 +8,7 @@ import pytest
 
 from bot.campaigns.redelivery import LOOK_EVERY, redeliver_missed
 from bot.domain.events import DeliveryAttempt
-from bot.errors import HostUnavailable
+from bot.errors import HostLimited, HostUnavailable
 from bot.store import deliveries as stored
 from tests.fakes.world import World
 
@@ -23,6 +23,7 @@ class Hook:
     def __init__(self, world: World):
         self.world, self.list, self.arrives, self.away = world, list[DeliveryAttempt](), False, False
         self.asked: list[str] = []
+        self.at_once = 1000
         self.since: list[datetime] = []
 
     def attempts(self, since: datetime) -> list[DeliveryAttempt]:
@@ -32,6 +33,8 @@ class Hook:
         return [each for each in reversed(self.list) if each.at >= since]
 
     def redeliver(self, attempt: DeliveryAttempt) -> None:
+        if len(self.asked) == self.at_once:
+            raise HostLimited("five a minute", retry_after=60)
         self.asked.append(attempt.delivery)
         self.tried(attempt.delivery, succeeded=self.arrives)
 
@@ -75,8 +78,21 @@ def test_what_has_come_all_the_same_is_not_asked_for(world: World, hook: Hook) -
     """It was answered too late for the host."""
     hook.tried("late")
     with world.database.transaction() as tx:
-        stored.receive(tx, host="github", id="late", event="ping", body=b"{}", signers=(), now=world.clock.now())
+        stored.receive(tx, host="github", id="late", event="ping", body=b"{}", signers=["github.com"], now=world.clock.now())
     assert hook.look() == []
+
+
+def test_a_host_that_takes_few_at_once_is_asked_for_the_rest_soon(hook: Hook) -> None:
+    """GitLab takes five a minute."""
+    hook.arrives, hook.at_once = True, 5
+    for number in range(12):
+        hook.world.clock.advance(1)
+        hook.tried(f"lost {number:02}")
+    assert hook.look() == [f"lost {number:02}" for number in range(5)]
+    assert hook.look(after=MINUTE / 2) == []
+    assert hook.look(after=MINUTE / 2) == [f"lost {number:02}" for number in range(5, 10)]
+    assert hook.look(after=MINUTE) == ["lost 10", "lost 11"]
+    assert hook.look(after=MINUTE) == []
 
 
 def test_of_several_schedulers_one_looks(world: World, hook: Hook) -> None:

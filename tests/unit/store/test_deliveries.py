@@ -109,7 +109,7 @@ class TestLooks:
             assert deliveries.look(tx, "github.com 1", now=start, every=every) == deliveries.NEVER
             assert deliveries.look(tx, "github.com 1", now=start, every=every) is None
             assert deliveries.look(tx, "github.com 2", now=start, every=every) == deliveries.NEVER
-            deliveries.remember_look(tx, "github.com 1", start)
+            deliveries.remember_look(tx, "github.com 1", start, at=start)
         clock.advance(300)
         with database.transaction() as tx:
             assert deliveries.look(tx, "github.com 1", now=clock.now(), every=every) == start
