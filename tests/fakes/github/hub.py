@@ -16,7 +16,7 @@ from tests.fakes.forge.gitstore import Files
 from tests.fakes.forge.server import Exchange, Server
 from tests.fakes.github.changes import apps
 from tests.fakes.github.changes import repositories as changes
-from tests.fakes.github.guard import Guard
+from tests.fakes.github.guard import GitHubGuard
 from tests.fakes.github.limits import Limits
 from tests.fakes.github.people import Person
 from tests.fakes.github.records import Account, AccountType, App, Installation, Protection, Repository
@@ -56,7 +56,7 @@ class FakeGitHub:
     def __init__(self, folder: Path, *, clock: Clock | None = None, guard: bool = True):
         _require_descriptions(guard)
         self.state = State(folder, clock or SystemClock())
-        self._guard = Guard() if guard else None
+        self._guard = GitHubGuard() if guard else None
         self.webhooks = Webhooks(self.state, self._guard.check_delivery if self._guard else None)
         self.state.tell = self.webhooks.tell
         self.limits = Limits(self.state.clock)

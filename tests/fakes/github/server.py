@@ -10,6 +10,7 @@ from typing import Any
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.wrappers import Request, Response
 
+from tests.fakes.forge.guard import Exchange as Guarded
 from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.forge.server import Server, answered
 from tests.fakes.github import access, rest
@@ -17,7 +18,7 @@ from tests.fakes.github.access import ANONYMOUS, Actor
 from tests.fakes.github.changes.repositories import finish_forks
 from tests.fakes.github.git_http import GitHttp
 from tests.fakes.github.graphql import GraphQL
-from tests.fakes.github.guard import Exchange as Guarded
+from tests.fakes.github.guard import exchange_of
 from tests.fakes.github.limits import Limits
 from tests.fakes.github.rest import Call, Reply, Route
 from tests.fakes.github.state import State, told
@@ -96,7 +97,7 @@ class Hub:
             response.headers.update(self._limits.headers(actor.key))
         response.headers["X-GitHub-Request-Id"] = f"{len(self.server.log):08X}"
         if self._check is not None:
-            self._check(Guarded.of(request, (route.method, route.path), arguments, response))
+            self._check(exchange_of(request, (route.method, route.path), arguments, response))
         return response
 
     def _find(self, method: str, path: str) -> tuple[Route, dict[str, Any]]:

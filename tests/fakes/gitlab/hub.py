@@ -17,6 +17,7 @@ from tests.fakes.forge.server import Exchange, Server
 from tests.fakes.gitlab.changes import groups as group_changes
 from tests.fakes.gitlab.changes import projects as changes
 from tests.fakes.gitlab.changes import refs
+from tests.fakes.gitlab.guard import GitLabGuard
 from tests.fakes.gitlab.limits import Limits
 from tests.fakes.gitlab.people import Person
 from tests.fakes.gitlab.records import Group, Hook, Level, Project, Protection, UserKind
@@ -37,13 +38,15 @@ class FakeGitLab:
     not as GitLab describes it.
     """
 
-    def __init__(self, folder: Path, *, clock: Clock | None = None):
+    def __init__(self, folder: Path, *, clock: Clock | None = None, guard: bool = False):
         self.state = State(folder, clock or SystemClock())
         self.webhooks = Webhooks(self.state)
         self.state.tell = self.webhooks.tell
         self.limits = Limits(self.state.clock)
         self._faults = Faults()
-        self._hub = Hub(self.state, self.webhooks, self.limits, None)
+        self._guard = GitLabGuard() if guard else None
+        check = self._guard.check if self._guard else None
+        self._hub = Hub(self.state, self.webhooks, self.limits, check)
         self._server = self._hub.server = Server(self.state.clock, self._faults, self._hub.answer)
         self.state.url = self._server.url
         self._root = self.state.add_user("root", name="Administrator")
@@ -66,7 +69,7 @@ class FakeGitLab:
         """All that was wrong."""
         self._server.stop()
         self.webhooks.outbox.stop()
-        return self._server.errors
+        return self._server.errors + (self._guard.finish() if self._guard else [])
 
     @property
     def url(self) -> str:

@@ -24,7 +24,7 @@ from tests.fakes.gitlab.state import State, Worded, told
 from tests.fakes.gitlab.webhooks import Webhooks
 
 API, GRAPHQL = "/api/v4", "/api/graphql"
-Check = Callable[[Request, Route, dict[str, str], Response], None]
+Check = Callable[[Request, tuple[str, str], Response], None]
 
 
 class Hub:
@@ -83,7 +83,7 @@ class Hub:
             response = _refusal(request, refused)
         response.headers["X-Request-Id"] = f"{len(self.server.log):08X}"
         if self._check is not None:
-            self._check(request, route, arguments, response)
+            self._check(request, (route.method, route.path), response)
         return response
 
     def _find(self, request: Request) -> tuple[Route, dict[str, str]]:

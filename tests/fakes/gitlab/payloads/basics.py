@@ -162,8 +162,8 @@ def award(state: State, found: Award, kind: str, awardable_id: int) -> JSON:
     }
 
 
-def token(state: State, found: Token, *, told: bool = False) -> JSON:
-    """`told`: with its value, which is shown once, when it is made."""
+def token(state: State, found: Token, *, told: bool = False, of: str = "") -> JSON:
+    """`told`: with its value, which is shown once, when it is made. `of` is group or project, where that is asked for its."""
     shown: JSON = {
         "id": found.id,
         "name": found.name,
@@ -178,8 +178,8 @@ def token(state: State, found: Token, *, told: bool = False) -> JSON:
         "expires_at": day(found.expires_at),
     }
     owner = found.group or found.project
-    if owner is not None and found.kind in ("group", "project"):
-        shown |= {"access_level": int(found.level), "resource_type": found.kind, "resource_id": owner.id}
+    if owner is not None and of:
+        shown |= {"access_level": int(found.level), "resource_type": of, "resource_id": owner.id}
     return {**shown, "token": found.value} if told else shown
 
 

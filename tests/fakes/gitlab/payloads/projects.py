@@ -255,7 +255,6 @@ def pipeline(state: State, found: Pipeline) -> JSON:
         "created_at": when(found.created_at),
         "updated_at": when(found.updated_at),
         "web_url": f"{web_url(state, found.project)}/-/pipelines/{found.id}",
-        "name": None,
     }
 
 

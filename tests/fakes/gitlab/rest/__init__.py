@@ -12,12 +12,13 @@ from tests.fakes.gitlab.rest import (
     tokens,
     users,
 )
-from tests.fakes.gitlab.rest.routing import Call, Reply, Route, routes
+from tests.fakes.gitlab.rest.routing import Call, Reply, Route, declared, routes
 
 __all__ = [
     "Call",
     "Reply",
     "Route",
+    "declared",
     "routes",
     "code",
     "groups",

@@ -162,6 +162,7 @@ def _file_facts(call: Call, project: Project, path: str) -> JSON:
 @on("GET", f"{REPOSITORY}/files/<path>", code=True)
 def get_file(call: Call, project: Project, path: str) -> Reply:
     """HEAD tells all but the content, by headers."""
+    call.required("ref")
     _, blob = _blob(call, project, path)
     facts = _file_facts(call, project, path)
     headers = {f"X-Gitlab-{name.title().replace('_', '-')}": str(value) for name, value in facts.items()}

@@ -144,7 +144,7 @@ def cancel_auto_merge(call: Call, project: Project, iid: str) -> Reply:
     if pull.auto_merge_by is None:
         raise Refused(406, "406 Not Acceptable")
     changes.drop_auto_merge(call.state, pull)
-    return Reply(201, {"status": "success"})
+    return _shown(call, pull, 201)
 
 
 @on("PUT", f"{ONE}/rebase", Level.DEVELOPER)

@@ -215,6 +215,11 @@ def on(
     return declare
 
 
+def declared() -> list[Route]:
+    """Every operation there is."""
+    return list(_routes)
+
+
 def routes() -> Map:
     """Every operation, by its path below /api/v4, whose variable parts are still encoded."""
     return Map([Rule(r.path, methods=[r.method], endpoint=r) for r in _routes], strict_slashes=False, merge_slashes=False)

@@ -66,7 +66,7 @@ def get_one(call: Call, number: str) -> Reply:
 @on("POST", "/personal_access_tokens/<number>/rotate")
 def rotate_one(call: Call, number: str) -> Reply:
     made = changes.rotate(call.state, _by_number(call, number, call.by), _until(call))
-    return Reply(200, shape(call.state, made, told=True))
+    return Reply(201, shape(call.state, made, told=True))
 
 
 def _by_number(call: Call, number: str, user: User) -> Token:
@@ -88,7 +88,11 @@ def _create(call: Call, where: Group | Project) -> Reply:
     made = changes.resource_token(
         call.state, where, call.required("name"), level=level, scopes=call.words("scopes"), expires_at=_until(call, LONGEST)
     )
-    return Reply(201, shape(call.state, made, told=True))
+    return Reply(201, shape(call.state, made, told=True, of=_kind(where)))
+
+
+def _kind(where: Group | Project) -> str:
+    return "group" if isinstance(where, Group) else "project"
 
 
 def _one_of(call: Call, where: Group | Project, number: str) -> Token:
@@ -102,7 +106,7 @@ def _one_of(call: Call, where: Group | Project, number: str) -> Token:
 
 @on("GET", "/groups/<id>/access_tokens", Level.OWNER)
 def list_of_group(call: Call, group: Group) -> Reply:
-    return call.page(_of(call, group), lambda each: shape(call.state, each))
+    return call.page(_of(call, group), lambda each: shape(call.state, each, of="group"))
 
 
 @on("POST", "/groups/<id>/access_tokens", Level.OWNER)
@@ -112,12 +116,14 @@ def create_of_group(call: Call, group: Group) -> Reply:
 
 @on("GET", "/groups/<id>/access_tokens/<token>", Level.OWNER)
 def get_of_group(call: Call, group: Group, token: str) -> Reply:
-    return Reply(200, shape(call.state, _one_of(call, group, token)))
+    return Reply(200, shape(call.state, _one_of(call, group, token), of="group"))
 
 
 @on("POST", "/groups/<id>/access_tokens/<token>/rotate", Level.OWNER, scopes=("api", "self_rotate"))
 def rotate_of_group(call: Call, group: Group, token: str) -> Reply:
-    return Reply(200, shape(call.state, changes.rotate(call.state, _one_of(call, group, token), _until(call)), told=True))
+    return Reply(
+        200, shape(call.state, changes.rotate(call.state, _one_of(call, group, token), _until(call)), told=True, of="group")
+    )
 
 
 @on("POST", "/groups/<id>/access_tokens/self/rotate", scopes=("api", "self_rotate"))
@@ -133,7 +139,7 @@ def revoke_of_group(call: Call, group: Group, token: str) -> Reply:
 
 @on("GET", "/projects/<id>/access_tokens", Level.MAINTAINER)
 def list_of_project(call: Call, project: Project) -> Reply:
-    return call.page(_of(call, project), lambda each: shape(call.state, each))
+    return call.page(_of(call, project), lambda each: shape(call.state, each, of="project"))
 
 
 @on("POST", "/projects/<id>/access_tokens", Level.MAINTAINER)
