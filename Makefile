@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 JOBS   ?= 2
 
-.PHONY: demo test test-all bench picture lint format lock clean
+.PHONY: demo test test-all bench picture compatibility lint format lock clean
 
 demo: $(VENV)/ready
 	@$(BIN)/whimbrel demo
@@ -21,6 +21,10 @@ bench: $(VENV)/ready $(VENV)-bench/ready
 
 picture: $(VENV)/ready
 	@$(BIN)/python docs/picture.py
+
+# docs/host-compatibility.md
+compatibility: $(VENV)/ready
+	@PYTHONPATH=. $(BIN)/python docs/compatibility.py
 
 lint: $(VENV)/ready
 	@$(BIN)/ruff check .

@@ -24,6 +24,7 @@ from bot.hosts.local import LocalHost
 from bot.ports import DecidesPullRequests, FollowsPullRequests, Host
 from tests.fakes import repositories
 from tests.fakes.github_subject import GitHubSubject, github_as_app, github_with_token
+from tests.fakes.gitlab_subject import GitLabSubject, gitlab_as_group
 from tests.fakes.repositories import Files
 
 BRANCH = "whimbrel/x"
@@ -131,6 +132,49 @@ class GitHubPeople:
         self.bob.update_branch(f"acme/{name}", number)
 
 
+class GitLabPeople:
+    org = "acme"
+
+    def __init__(self, subject: GitLabSubject):
+        self._subject, self._hub = subject, subject.hub
+        self.bob = self._hub.as_user("bob")
+        self.connect = subject.connect
+
+    def create(self, name: str, files: Files) -> None:
+        self._subject.create(name, files)
+
+    def commit(self, name: str, files: Files, *, branch: str) -> str:
+        return self._subject.commit(name, files, branch=branch)
+
+    def push(self, name: str, files: Files, *, branch: str) -> str:
+        return self.bob.push(f"acme/{name}", branch, files)
+
+    def review(self, name: str, number: int, verdict: str, words: str) -> None:
+        """The button says the verdict alone, the words are a note."""
+        if verdict == "approved":
+            self.bob.approve(f"acme/{name}", number)
+        elif verdict == "changes_requested":
+            self.bob.request_changes(f"acme/{name}", number)
+        self.comment(name, number, words)
+
+    def check(self, name: str, head: str, passed: bool | None) -> None:
+        self.bob.run_pipeline(f"acme/{name}", BRANCH, {None: "running", True: "success", False: "failed"}[passed])
+
+    def comment(self, name: str, number: int, words: str) -> None:
+        self.bob.comment(f"acme/{name}", number, words, pull=True)
+
+    def close(self, name: str, number: int) -> None:
+        self._subject.close(name, number)
+
+    def merge(self, name: str, number: int) -> None:
+        self._subject.merge(name, number)
+
+    def take_base(self, name: str, number: int) -> None:
+        project = self._hub.project(f"acme/{name}")
+        repositories.merge(repositories.opened(project.path), into=BRANCH, branch="main")
+        self._hub.settle(project.full_path)
+
+
 @contextmanager
 def local(folder: Path) -> Iterator[People]:
     yield LocalPeople(folder / "host")
@@ -148,10 +192,17 @@ def github_token(folder: Path) -> Iterator[People]:
         yield GitHubPeople(subject)
 
 
+@contextmanager
+def gitlab_group(folder: Path) -> Iterator[People]:
+    with gitlab_as_group(folder) as subject:
+        yield GitLabPeople(subject)
+
+
 SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[People]]] = {
     "local": local,
     "github as an app": github_app,
     "github with a token": github_token,
+    "gitlab": gitlab_group,
 }
 
 

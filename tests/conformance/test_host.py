@@ -21,6 +21,8 @@ from bot.hosts.local import LocalHost
 from bot.ports import Host, KnowsProperties, ListsPullRequests
 from tests.fakes import repositories
 from tests.fakes.github_subject import github_as_app, github_with_token
+from tests.fakes.gitlab_subject import gitlab_as_account, gitlab_as_group
+from tests.fakes.lacks import lacks_of
 from tests.fakes.repositories import Executable, Files, Link
 
 TEXT = PullRequestText("Adopt pyproject.toml", "Why and how.", ("whimbrel", "packaging"), ("alice",), draft=False)
@@ -33,6 +35,8 @@ class Subject(Protocol):
     org: str
     nested: str
     """The name of a repository in folders of the org, where the host has those."""
+    lacks: frozenset[str]
+    """What this kind of host does not have: properties, templates."""
     connect: Callable[[], Host]
 
     def unreachable(self) -> Host: ...
@@ -46,6 +50,7 @@ class Subject(Protocol):
 class LocalSubject:
     org = "acme"
     nested = "group/sub/lib"
+    lacks = lacks_of("local")
 
     def __init__(self, folder: Path):
         self._root = folder / "host"
@@ -88,6 +93,8 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
     "local": local,
     "github": github_as_app,
     "github-token": github_with_token,
+    "gitlab": gitlab_as_group,
+    "gitlab-account": gitlab_as_account,
 }
 
 
@@ -132,7 +139,8 @@ class TestRepositories:
         head = subject.commit("tool", {"tool.py": b"print()\n" * 90, "run.sh": b"# twenty bytes here\n"}, branch="trunk")
         found = listed(subject, "tool")
         assert (found.org, found.default_branch, found.head) == (subject.org, "trunk", head)
-        assert (found.fork, found.template, found.archived, found.visibility) == (True, True, False, "internal")
+        assert (found.fork, found.archived, found.visibility) == (True, False, "internal")
+        assert found.template == ("templates" not in subject.lacks)
         assert (found.topics, found.languages, found.description) == ({"python"}, {"python"}, "A tool")
         assert found.size_kb > 0
         assert found.url
@@ -147,10 +155,12 @@ class TestRepositories:
                 host.repository(subject.org, name)
 
     def test_its_orgs_own_properties_are_told(self, subject: Subject, host: Host) -> None:
+        assert isinstance(host, KnowsProperties) == ("properties" not in subject.lacks)
+        if not isinstance(host, KnowsProperties):
+            return
         for name in ("plain", "tool"):
             subject.create(name, {"README.md": b"hello\n"})
         subject.describe("tool", properties={"tier": ["gold"], "languages": ["c", "python"]})
-        assert isinstance(host, KnowsProperties)
         found = host.properties(subject.org)
         assert {name: list(values) for name, values in found["tool"].items()} == {
             "tier": ["gold"],

@@ -15,6 +15,7 @@ from tests.fakes import repositories
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github.changes import refs
 from tests.fakes.github.records import Repository as Record
+from tests.fakes.lacks import lacks_of
 from tests.fakes.repositories import Files
 
 ORG = "acme"
@@ -30,6 +31,7 @@ class GitHubSubject:
     org = ORG
     nested = "group-sub-lib"
     """GitHub has no folders in an organization."""
+    lacks = lacks_of("github")
 
     def __init__(self, hub: FakeGitHub, credential: GitHubApp | Token):
         self.hub, self.credential = hub, credential
@@ -87,6 +89,7 @@ class GitHubTalk:
     """The repository acme/tool with an open pull request of the bot's. `bob` may write to it."""
 
     writer = "bob"
+    lacks = lacks_of("github")
 
     def __init__(self, subject: GitHubSubject):
         self._hub, self._host = subject.hub, github_host(subject.hub.url, subject.credential, ORG)
