@@ -53,6 +53,11 @@ class Ask:
         return self.thread.number
 
     @property
+    def place(self) -> str:
+        """The issue or pull request, as people write it there."""
+        return self.org.reference(self.number, self.thread.kind)
+
+    @property
     def actor(self) -> str:
         """Such as `github:mia`: no user of the operator's machine has that name."""
         return f"{self.org.host_kind}:{self.login}"
@@ -202,7 +207,7 @@ def _take_over(ask: Ask) -> None:
     found = _on_host(ask, publication)
     run, _ = _behind(ask)
     if found is None:
-        raise UsageError(f"the host shows #{ask.number} no more")
+        raise UsageError(f"the host shows {ask.place} no more")
     with ask.services.database.transaction() as tx:
         if effects.do_once(tx, ask.org.org, f"takeover:{ask.key}", ask.services.clock.now()):
             refreshing.take_over(tx, ask.services, publication, run, found.head, actor=ask.actor)
@@ -213,7 +218,7 @@ def _close(ask: Ask) -> Reply:
     publication = _published(ask)
     _require_admitted(ask, publication.change.policy)
     if _state_on_host(ask, publication) is PullRequestState.MERGED:
-        raise UsageError(f"#{ask.number} is merged already")
+        raise UsageError(f"{ask.place} is merged already")
     ask.conversation.close_pull_request(ask.repository, ask.number)
     with ask.services.database.transaction() as tx:
         if publications.record_state(tx, publication, PullRequestState.CLOSED, ask.services.clock.now(), by=ask.login):
@@ -227,7 +232,7 @@ def _close(ask: Ask) -> Reply:
 def _status(ask: Ask) -> Reply:
     with ask.services.database.reading() as tx:
         found = reports.newest_runs_of(tx, ask.org.org, ask.repository.name, RUNS_SHOWN)
-    return Reply("state", {"repository": ask.repository.full_name, "runs": [describe(run) for run in found]})
+    return Reply("state", {"repository": ask.repository.full_name, "runs": [describe(run, ask.org) for run in found]})
 
 
 def _help(ask: Ask) -> Reply:
@@ -253,7 +258,7 @@ def _behind(ask: Ask) -> tuple[Run, Publication | None]:
         if run is None and (asked_here := tellings.followed(tx, ask.org.org, ask.repository.name, ask.thread)):
             run = runs.get(tx, asked_here[-1])
     if run is None:
-        raise UsageError(f"no run is behind #{ask.number}", mend="`/whimbrel run POLICY` starts one")
+        raise UsageError(f"no run is behind {ask.place}", mend="`/whimbrel run POLICY` starts one")
     return run, publication
 
 
@@ -261,7 +266,7 @@ def _published(ask: Ask) -> Publication:
     with ask.services.database.reading() as tx:
         publication = _publication(tx, ask)
     if publication is None:
-        raise UsageError(f"#{ask.number} is no pull request of the bot's")
+        raise UsageError(f"{ask.place} is no pull request of the bot's")
     return publication
 
 
@@ -280,7 +285,7 @@ def _require_admitted(ask: Ask, name: str) -> None:
 def _require_open(ask: Ask, publication: Publication) -> None:
     state = _state_on_host(ask, publication)
     if state is not None and state is not PullRequestState.OPEN:
-        raise UsageError(f"#{ask.number} is {state} already")
+        raise UsageError(f"{ask.place} is {state} already")
 
 
 def _state_on_host(ask: Ask, publication: Publication) -> PullRequestState | None:

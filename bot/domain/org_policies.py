@@ -150,6 +150,10 @@ class OrgPolicy(Strict):
             return ""
         return self.host.partition(":")[2] or f"https://{self.host_kind}.com"
 
+    def reference(self, number: int, kind: str = "pull_request") -> str:
+        """How people write the number of a pull request, or an issue. GitLab counts them apart."""
+        return f"{'!' if self.host_kind == 'gitlab' and kind == 'pull_request' else '#'}{number}"
+
     @property
     def network_name(self) -> str:
         """The host's, as `bot.domain.events` has it: `local`, github.com, or that of a server of one's own."""

@@ -47,13 +47,15 @@ def tell_due(services: Services, orgs: Sequence[OrgPolicy]) -> int:
     return sum(told)
 
 
-def describe(run: RunNow) -> dict[str, Any]:
-    """A run for a template. `now` is how it stands, in words that are safe to show; `number` its pull request's, or None."""
+def describe(run: RunNow, org: OrgPolicy) -> dict[str, Any]:
+    """A run for a template. `now` is how it stands, in words that are safe to show; `number` its pull request's, or None, and
+    `reference` that number as people write it there."""
     return {
         "id": run.id,
         "policy": run.policy,
         "now": neutral(_words(run)),
         "number": run.number,
+        "reference": org.reference(run.number or 0),
         "campaign_id": run.campaign_id,
         "campaign_state": run.campaign_state,
     }
@@ -63,7 +65,7 @@ def _tell_status(services: Services, org: OrgPolicy, telling: Telling) -> bool:
     notes = telling.data["runs"]
     with services.database.reading() as tx:
         found = reports.runs_now(tx, notes)
-    lines = [describe(run) | {"note": neutral(notes[run.id])} for run in found]
+    lines = [describe(run, org) | {"note": neutral(notes[run.id])} for run in found]
     body = services.replies().render("comments/status.md.j2", {"runs": lines})
     digest, ended = hashlib.sha256(body.encode()).hexdigest(), all(run.state is RunState.ENDED for run in found)
     if digest == telling.data["told"] and not ended:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from bot.hosts.github_credentials import Token
 from tests.fakes.clock import ManualClock
 from tests.fakes.github import FakeGitHub, Pull
 from tests.fakes.github_subject import app_of
+from tests.fakes.watching import Watching
 
 BRANCH = "whimbrel/notes"
 TEXT = PullRequestText("A note", "Because.", ("whimbrel",))
@@ -375,23 +374,6 @@ class TestDiscovery:
         acme.as_user("mia").push("acme/one", "main", {"new": ""})
         assert host.list_paths(ONE) == [*first, "new"]
         assert [each.status for each in acme.log if "/git/trees/" in each.path] == [200, 304, 200]
-
-
-class Watching:
-    """`Governor`: what it was asked and told."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[int, bool]] = []
-        self.told: list[int] = []
-
-    @contextmanager
-    def request(self, *, points: int = 1, creates: bool = False) -> Iterator[None]:
-        self.asked.append((points, creates))
-        yield
-
-    def observe(self, status: int, headers: Mapping[str, str]) -> None:
-        assert all(name == name.lower() for name in headers)
-        self.told.append(status)
 
 
 class TestLimits:
