@@ -17,6 +17,7 @@ import pytest
 from sqlalchemy import func, select
 
 from bot.config import Settings
+from bot.domain.pull_requests import Thread
 from bot.domain.states import RunState
 from bot.store.database import Database
 from bot.store.effects import BEGUN
@@ -42,7 +43,7 @@ class Site:
     database: Database
     names: list[str]
     address: str = ""
-    issues: dict[str, int] = field(default_factory=dict)
+    issues: dict[str, Thread] = field(default_factory=dict)
 
     def until(self, holds: Callable[[], object], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
