@@ -9,6 +9,7 @@ from bot.domain.pull_requests import PullRequest, PullRequestRef, PullRequestSta
 from bot.domain.repositories import Repository
 from bot.errors import HostError, NotFound
 from bot.hosts.batches import in_parts, slices
+from bot.hosts.gitlab_errors import Refused
 from bot.hosts.gitlab_graphql import MERGE_REQUESTS_NOW, nodes
 from bot.hosts.gitlab_merge_requests import merge_request_url, read, read_one, told
 from bot.hosts.gitlab_transport import Client, full_path
@@ -27,8 +28,15 @@ def now(client: Client, org: str, refs: Sequence[PullRequestRef]) -> dict[PullRe
 
 def merge(client: Client, repository: Repository, number: int, *, head: str) -> None:
     """Raises HostError, with GitLab's own words, where it is not to be merged, or its branch is not at `head`."""
-    if read_one(client, repository, number).state is not PullRequestState.MERGED:
+    if read_one(client, repository, number).state is PullRequestState.MERGED:
+        return
+    try:
         client.change(f"{merge_request_url(repository, number)}/merge", sha=head)
+    except Refused as error:
+        if error.status != 401:
+            raise
+        mend = "the bot's account needs the role that may merge into that branch, which is often Maintainer"
+        raise HostError(f"{repository.full_name}!{number} is not the bot's to merge: {error}", mend=mend) from error
 
 
 def mark_ready(client: Client, repository: Repository, number: int) -> None:

@@ -138,7 +138,7 @@ class TestMergeRequests:
         lab.as_user("ada").label("acme/one", number, "urgent", pull=True)
         text = replace(TEXT, labels=("Whimbrel", "more"), reviewers=("mia",))
         updated = host.update_pull_request(ONE, number, text)
-        assert updated.text.labels == ("whimbrel", "urgent", "more")
+        assert set(updated.text.labels) == {"whimbrel", "urgent", "more"}
         assert updated.text.reviewers == ("ada", "mia")
 
     def test_an_update_that_changes_nothing_writes_nothing(self, lab: FakeGitLab, host: GitLabHost) -> None:
@@ -282,7 +282,7 @@ class TestMoved:
         head = mirror.fetch(host.remote(ONE), ["main", BRANCH])[BRANCH]
         assert head is not None
         main = lab.project("acme/one").seen_refs["refs/heads/main"]
-        with pytest.raises(GitError, match=r"protected|GitLab") as caught:
+        with pytest.raises(GitError, match="declined") as caught:
             mirror.push(host.remote(ONE, pushing=["a"]), head, "main", expected=main)
         assert not caught.value.retryable
 
@@ -398,7 +398,7 @@ class TestLimits:
         host.comment(ONE, number, "Hello", marker="<!-- m -->")
         assert len(governor.asked) == len(governor.told) == len(lab.log)
         creating = [each.path for each, (_, creates) in zip(lab.log, governor.asked, strict=True) if creates]
-        assert creating == ["/api/v4/projects/acme%2Fone/merge_requests/1/notes"]
+        assert creating == ["/api/v4/projects/acme/one/merge_requests/1/notes"]
 
     def test_requests_say_who_asks(self, lab: FakeGitLab, host: GitLabHost) -> None:
         publish(host)
