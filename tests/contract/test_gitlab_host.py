@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.fakes.gitlab import FakeGitLab
-from tests.fakes.gitlab.records import MergeRequest
 
 from bot import __version__
 from bot.domain.pull_requests import CheckReport, CommentRef, PullRequestText, Reaction, Thread
@@ -20,6 +18,8 @@ from bot.git import Mirror
 from bot.hosts.gitlab import GitLabHost, gitlab_host
 from bot.hosts.gitlab_credentials import GitLabAccess
 from tests.fakes.clock import ManualClock
+from tests.fakes.gitlab import FakeGitLab
+from tests.fakes.gitlab.records import MergeRequest
 from tests.fakes.watching import Watching
 
 BRANCH = "whimbrel/notes"

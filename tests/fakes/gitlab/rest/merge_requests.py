@@ -134,6 +134,9 @@ def merge(call: Call, project: Project, iid: str) -> Reply:
         pull.remove_source_branch = remove
     later = call.flag("auto_merge") or call.flag("merge_when_pipeline_succeeds")
     if not (later and changes.set_auto_merge(call.state, pull, call.by)):
+        pipeline = merging.head_pipeline(pull)
+        if later and (pipeline is None or pipeline.status != "success"):
+            raise Refused(405, "405 Method Not Allowed")
         changes.merge(call.state, pull, call.by, sha=call.text("sha"))
     return Reply(200, shapes.one_merge_request(call.state, pull, call.actor))
 
