@@ -49,7 +49,7 @@ class GitLabForge:
     def create(self, name: str, files: Files, *, archived: bool = False) -> None:
         self._hub.create_project(ORG, name, files=files, archived=archived)
         for person, level in ((MAINTAINER, "maintainer"), (READER, "reporter")):
-            self._hub.as_user(OPERATOR).add_member(full(name), person, level)
+            self._hub.add_user(person, projects={full(name): level})
 
     def connect(self, project: Project, address: str) -> None:
         self._token = self._hub.group_token(ORG, "whimbrel", level="owner")
@@ -134,7 +134,8 @@ class GitLabForge:
         return [f"{one.kind}: {one.status_code} {one.problem}" for one in self._hub.deliveries if one.key not in taken]
 
     def delivered_of(self, person: str) -> list[str]:
-        said = [one for one in self._hub.deliveries if one.kind in ("note", "issue", "merge_request")]
+        told = [one for one in self._hub.deliveries if one.kind in ("note", "issue", "merge_request")]
+        said = [one for one in told if one.kind == "note" or "labels" in one.payload.get("changes", {})]
         return [one.key for one in said if one.payload["user"]["username"] == person]
 
     def deliver_again(self, *, as_new: bool) -> None:
