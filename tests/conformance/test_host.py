@@ -98,7 +98,11 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[Subject]]] = {
 }
 
 
-@pytest.fixture(params=SUBJECTS)
+SLOW = {"gitlab-account"}
+"""The same host with another credential."""
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in SUBJECTS])
 def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
     with SUBJECTS[request.param](tmp_path) as subject:
         yield subject

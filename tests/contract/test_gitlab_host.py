@@ -200,6 +200,7 @@ class TestMergeRequests:
         (found,) = host.pull_requests(ONE, BRANCH)
         assert found.closed_by == host.own_login
 
+    @pytest.mark.slow
     def test_more_than_a_page_of_them_is_seen(self, lab: FakeGitLab, host: GitLabHost) -> None:
         for _ in range(21):
             host.close_pull_request(ONE, publish(host))
@@ -334,6 +335,7 @@ class TestTokens:
 
 
 class TestDiscovery:
+    @pytest.mark.slow
     def test_hundreds_of_projects_take_few_requests(self, lab: FakeGitLab, host: GitLabHost) -> None:
         for number in range(209):
             lab.create_project("acme/platform", f"r{number:03}", files={"setup.py": f"{number}\n"})
@@ -376,6 +378,7 @@ class TestDiscovery:
         found = [*host.repositories("acme"), Repository("acme", "gone", "main", None)]
         assert set(host.read_many(found, ["README.md"])) == {"one", "platform/deep/lib"}
 
+    @pytest.mark.slow
     def test_a_tree_of_many_pages_is_read_whole(self, lab: FakeGitLab, host: GitLabHost) -> None:
         files = {f"src/f{number:03}.txt": "" for number in range(205)}
         lab.as_user("mia").push("acme/one", "main", files)

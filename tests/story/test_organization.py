@@ -27,7 +27,7 @@ FORGES: Mapping[str, OpenForge] = {"github": github, "gitlab": gitlab}
 NOTICE, GREET = "whimbrel/notice", "whimbrel/greet"
 
 
-@pytest.fixture(params=FORGES)
+@pytest.fixture(params=["github", pytest.param("gitlab", marks=pytest.mark.slow)])
 def forge(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Forge]:
     with FORGES[request.param](tmp_path / "forge") as made:
         yield made
