@@ -17,7 +17,7 @@ from bot.campaigns.inbox import Inbox, forget_old
 from bot.campaigns.proposals import tell_proposals
 from bot.campaigns.pump import pump, sweep
 from bot.campaigns.redelivery import Deliverer, redeliver_missed
-from bot.campaigns.refreshing import refresh_conflicting
+from bot.campaigns.refreshing import close_done, refresh_conflicting
 from bot.campaigns.scheduling import start_due
 from bot.campaigns.sources import look_after
 from bot.campaigns.upkeep import Keeper, keep_up
@@ -103,7 +103,8 @@ def starting(services: Services) -> list[Chore]:
 
 
 def following(services: Services, orgs: Sequence[OrgPolicy]) -> list[Chore]:
-    """Look after open pull requests: those with news soon, all others at a bounded rate; those that conflict are rebased."""
+    """Look after open pull requests: those with news soon, all others at a bounded rate; those that conflict are rebased,
+    those that are not needed any more are closed."""
 
     def sweep() -> int:
         refresh_all(services, orgs)
@@ -113,6 +114,7 @@ def following(services: Services, orgs: Sequence[OrgPolicy]) -> list[Chore]:
         Chore(sweep, FOLLOW_SECONDS),
         Chore(partial(refresh_news, services, orgs), NEWS_SECONDS),
         Chore(partial(refresh_conflicting, services, orgs), REBASE_SECONDS),
+        Chore(partial(close_done, services, orgs), REBASE_SECONDS),
     ]
 
 

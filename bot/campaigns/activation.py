@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import Connection
@@ -13,8 +14,9 @@ from bot.domain.policies import CampaignPolicy
 from bot.domain.states import CampaignState
 from bot.errors import QuotaRefused, UsageError
 from bot.services import Services
-from bot.store import audit, campaigns, ledger, runs, waves
+from bot.store import audit, campaigns, ledger, publications, refreshes, runs, waves
 from bot.store.campaigns import Campaign, Plan
+from bot.store.publications import Change
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +84,22 @@ def activate_within(
     account = ledger.open_account if alone else ledger.ensure_account
     account(tx, "campaign", campaign_id, "", cap)
     if not preview:
+        _mark_done(tx, plan, now)
         _give_waves(tx, services, plan, campaign_id, actor, by_hand=by_hand or alone, at_once=alone)
     joined = active is not None and active.id == campaign_id
     _record(tx, services, plan, campaign_id, actor, cap, joined=joined, preview=preview)
     return Activation(campaign_id, joined)
+
+
+def _mark_done(tx: Connection, plan: Plan, now: datetime) -> None:
+    """What is open for a base that needs it no more is to be closed; what was to be, and is needed again, is not."""
+    opened = {each.change for each in publications.of_policy(tx, plan.org, plan.policy) if each.state == "open"}
+    for entry in plan.entries:
+        change = Change(plan.org, plan.policy, entry.target.repository, entry.target.base, entry.target.path)
+        if change in opened and entry.done:
+            refreshes.needed_no_more(tx, change, entry.done, now)
+        elif change in opened and not entry.done:
+            refreshes.needed_again(tx, change)
 
 
 def hold(services: Services, campaign_id: str, *, actor: str) -> None:

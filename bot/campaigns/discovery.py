@@ -21,6 +21,7 @@ from bot.domain.selection import (
     is_among,
     literal,
     wanted_files,
+    why_not_by_files,
 )
 from bot.domain.variables import inputs_digest
 from bot.errors import NotFound, PolicyError
@@ -74,10 +75,14 @@ def discover(
             or _by_what_is_known(each, policy, revision, earlier)
             for each in some
         }
-        contents = _read(host, [each for each in some if reasons[each.name] is None], policy)
+        watched = {each.name for each in some if _is_open(each, policy, earlier)} if _by_files(policy) else set()
+        contents = _read(host, [each for each in some if reasons[each.name] is None or each.name in watched], policy)
         for repository in some:
-            reason = reasons[repository.name] or _decide_by_content(host, repository, policy, contents.get(repository.name))
-            entries.append(PlanEntry(_target(repository), repository, reason))
+            known = reasons[repository.name]
+            if known is not None and repository.name not in watched:
+                entries.append(PlanEntry(_target(repository), repository, known))
+            else:
+                entries.append(_entry(host, repository, policy, contents.get(repository.name), known))
             seen(repository)
     return entries
 
@@ -104,7 +109,7 @@ def already_published(publication: Publication | None, revision: str) -> str | N
         return None
     if publication.state == PullRequestState.OPEN:
         return f"already open: #{publication.number}"
-    if publication.state == PullRequestState.CLOSED and publication.number is not None:
+    if publication.state == PullRequestState.CLOSED and publication.number is not None and not publication.done:
         return f"#{publication.number} was closed without being merged, and stays closed for this revision of the policy"
     return None
 
@@ -139,11 +144,21 @@ def _by_what_is_known(repository: Repository, policy: CampaignPolicy, revision: 
     return (
         decide_by_listing(repository, policy)
         or _by_people(earlier.left_alone.get(repository.name))
-        or already_published(earlier.published.get(change), revision)
+        or _open_or_closed(policy, earlier, change, revision, target.head)
         or already_rejected(earlier.rejected.get(place), target.head)
         or (quarantine.why(target.head) if quarantine else None)
         or unchanged(earlier.looked.get(change), revision, target.head, _inputs(repository, policy, target))
     )
+
+
+def _open_or_closed(policy: CampaignPolicy, earlier: Earlier, change: Change, revision: str, head: str) -> str | None:
+    """What is open is looked at all the same where a command tells whether it is needed, and its base has moved."""
+    publication, looked = earlier.published.get(change), earlier.looked.get(change)
+    asks = policy.detect is not None and policy.detect.run is not None
+    opened = publication is not None and publication.state == "open" and not publication.adopted
+    if asks and opened and (looked is None or (looked.revision, looked.head) != (revision, head)):
+        return None
+    return already_published(publication, revision)
 
 
 def _inputs(repository: Repository, policy: CampaignPolicy, target: Target) -> str:
@@ -158,19 +173,43 @@ def _read(host: Host, repositories: Sequence[Repository], policy: CampaignPolicy
     return {repository.name: host.read_files(repository, wanted) for repository in repositories}
 
 
-def _decide_by_content(
-    host: Host, repository: Repository, policy: CampaignPolicy, contents: Mapping[str, bytes] | None
-) -> str | None:
+def _entry(
+    host: Host, repository: Repository, policy: CampaignPolicy, contents: Mapping[str, bytes] | None, known: str | None
+) -> PlanEntry:
+    """By the content of its files; `known` is why it is skipped whatever that is, where only `detect:` is to be asked."""
+    target = _target(repository)
     if contents is None:
-        return "it is not there any more"
-    wanted = wanted_files(policy)
-    listing = host.list_paths(repository) if wanted.needs_listing else ()
-    own = contents.get(REPOSITORY_POLICY)
+        return PlanEntry(target, repository, known or "it is not there any more")
+    facts = FileFacts(frozenset(contents), tuple(host.list_paths(repository) if wanted_files(policy).needs_listing else ()))
+    reason = _decide_by_content(repository, policy, facts, contents.get(REPOSITORY_POLICY))
+    done = _why_not_needed(repository, policy, facts) if reason is None else None
+    if done is not None:
+        return PlanEntry(target, repository, f"the change is not needed: {done}", done=done)
+    return PlanEntry(target, repository, known or reason)
+
+
+def _decide_by_content(repository: Repository, policy: CampaignPolicy, facts: FileFacts, own: bytes | None) -> str | None:
     try:
         repositorys = None if own is None else _parse(own, repository)
     except PolicyError as error:
         return f"its own policy cannot be read, so it is left alone: {error}"
-    return decide_by_files(repository, policy, FileFacts(frozenset(contents), tuple(listing)), repositorys)
+    return decide_by_files(repository, policy, facts, repositorys)
+
+
+def _by_files(policy: CampaignPolicy) -> bool:
+    return policy.detect is not None and policy.detect.files is not None
+
+
+def _is_open(repository: Repository, policy: CampaignPolicy, earlier: Earlier) -> bool:
+    target = _target(repository)
+    known = earlier.published.get(Change(repository.org, policy.name, target.repository, target.base, target.path))
+    return known is not None and known.state == "open" and decide_by_listing(repository, policy) is None
+
+
+def _why_not_needed(repository: Repository, policy: CampaignPolicy, facts: FileFacts) -> str | None:
+    if policy.detect is None or policy.detect.files is None:
+        return None
+    return why_not_by_files(policy.detect.files, facts, repository.default_branch)
 
 
 def _parse(text: bytes, repository: Repository) -> RepositoryPolicy:

@@ -9,14 +9,18 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from bot.campaigns import control
+from bot.domain.markdown import neutral
 from bot.domain.org_policies import OrgPolicy
+from bot.domain.pull_requests import PullRequestState
 from bot.domain.repositories import Repository
 from bot.domain.states import RunState
-from bot.errors import UsageError
+from bot.errors import HostError, UsageError
 from bot.services import Services
-from bot.store import audit, campaigns, publications, refreshes, runs
+from bot.store import audit, campaigns, effects, publications, refreshes, runs
 from bot.store.publications import Publication
 from bot.store.runs import Run
+from bot.store.waves import OWN
+from bot.tracking.pull_requests import settle
 
 REFRESH_EVERY = timedelta(hours=1)
 """No pull request is brought up to date by itself more often, however often its base moves."""
@@ -49,6 +53,45 @@ def _refresh(services: Services, publication: Publication) -> bool:
     except UsageError as error:
         log.info("%s #%s conflicts with its base, and waits: %s", publication.change.repository, publication.number, error)
         return False
+
+
+def close_done(services: Services, orgs: Sequence[OrgPolicy]) -> int:
+    """Close what its base needs no more, with words; return how many. One with commits by people is theirs, and told so."""
+    closed = 0
+    for org in orgs:
+        with services.database.reading() as tx:
+            done = refreshes.to_be_closed(tx, org.org)
+        for publication in done:
+            try:
+                closed += _close_done(services, org, publication)
+            except HostError as error:
+                log.warning("%s #%s is not closed yet: %s", publication.change.repository, publication.number, error)
+    return closed
+
+
+def _close_done(services: Services, org: OrgPolicy, publication: Publication) -> bool:
+    change, number = publication.change, publication.number
+    key = f"done:{publication.id}:{number}:{publication.facts.seen_head}"
+    with services.database.reading() as tx:
+        run = runs.newest(tx, change)
+        left = publication.facts.edited > 0 and effects.is_done(tx, org.org, key)
+    if number is None or left or (run is not None and run.state is not RunState.ENDED):
+        return False
+    repository = Repository(change.org, change.repository, change.base, None)
+    said = f"`{change.base}` needs this no more: {neutral(publication.done)}."
+    if publication.facts.edited > 0:
+        said += " There are commits by people on the branch, so it is left open: close it, or go on with it."
+    services.host(org).comment(repository, number, said, marker=f"<!-- whimbrel {key} -->")
+    if publication.facts.edited > 0:
+        with services.database.transaction() as tx:
+            effects.do_once(tx, org.org, key, services.clock.now())
+        return False
+    services.conversation(org).close_pull_request(repository, number)
+    if not settle(services, publication, PullRequestState.CLOSED, OWN, publication.done):
+        return False
+    with services.database.transaction() as tx:
+        refreshes.closed_as_done(tx, publication)
+    return True
 
 
 def take_over(tx: Connection, services: Services, publication: Publication, run: Run, head: str, *, actor: str) -> None:

@@ -13,6 +13,7 @@ from rich.markup import escape
 from bot.campaigns.activation import activate, complete_finished
 from bot.campaigns.authority import require_permission
 from bot.campaigns.planning import Counts, make_plan
+from bot.campaigns.refreshing import close_done
 from bot.cli import tables
 from bot.cli.common import Chosen, actor, as_json, choose, console, print_json
 from bot.cli.foreground import follow, machinery
@@ -130,6 +131,7 @@ def run_campaign(
     if not detach:
         progress = JsonLinesProgress() if as_json else RichProgress(_cap(services, chosen, started.campaign_id))
         waiting = _work(settings, services, chosen, started.campaign_id, workers, progress)
+        close_done(services, [chosen.org])
     with services.database.reading() as tx:
         (status,) = campaign_statuses(settings, tx, [campaigns.get(tx, started.campaign_id)])
         rows = reports.campaign_runs(tx, started.campaign_id)

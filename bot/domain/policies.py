@@ -15,7 +15,7 @@ from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.policy_types import Minutes, Name, Pattern, RelativePath, Strict, Text, Usd
 from bot.domain.rollout import Rollout
 from bot.domain.schedules import cron
-from bot.domain.steps import AnyStep, Check, ClaudeStep, CommandStep, TemplateStep
+from bot.domain.steps import AnyStep, Check, ClaudeStep, CommandStep, ShellCommand, TemplateStep
 
 LABEL_PREFIX = "whimbrel:"
 """How each label begins that starts a policy."""
@@ -145,6 +145,26 @@ class Triggers(Strict):
     reaches."""
 
 
+class Detection(Strict):
+    """Whether a base still needs the change: what is open for one that does not is closed, one that does again is taken up."""
+
+    files: FileSelection | None = None
+    """It does where all of this holds at the head of its default branch."""
+    run: Text | None = None
+    """For bash, in the sandbox, on a checkout of the base: 0 says that it does, 1 that it does not. Run in an attempt, once a
+    commit of the base."""
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Detection:
+        if (self.files is None) == (self.run is None):
+            raise ValueError("`detect:` has either `files:` or `run:`")
+        return self
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return ShellCommand(run=self.run or "false").argv
+
+
 class CampaignPolicy(Strict):
     name: Name
     description: Annotated[str, StringConstraints(min_length=1, max_length=500)]
@@ -154,6 +174,8 @@ class CampaignPolicy(Strict):
     """What the changeset may touch, as `path_rules`; a change outside is refused."""
     variables: dict[str, str | int | bool] = {}
     """Values that templates see as `vars.NAME`."""
+    detect: Detection | None = None
+    """Whether a base still needs the change; without it, only making it tells."""
     steps: Annotated[list[AnyStep], Field(min_length=1)]
     checks: list[Check] = []
     pull_request: PullRequestPolicy = PullRequestPolicy()
@@ -215,7 +237,8 @@ class CampaignPolicy(Strict):
 
     @property
     def uses_sandbox(self) -> bool:
-        return bool(self.checks) or any(isinstance(step, ClaudeStep | CommandStep) for step in self.steps)
+        detects = self.detect is not None and self.detect.run is not None
+        return detects or bool(self.checks) or any(isinstance(step, ClaudeStep | CommandStep) for step in self.steps)
 
 
 # --- a maintainer's: .whimbrel.yaml on the default branch ---

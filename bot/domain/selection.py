@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.domain.policies import CampaignPolicy, RepositoryPolicy, Selection
+from bot.domain.policies import CampaignPolicy, FileSelection, RepositoryPolicy, Selection
 from bot.domain.policy_types import path_rules
 from bot.domain.repositories import Repository
 
@@ -70,8 +70,10 @@ def decide_by_properties(policy: CampaignPolicy, properties: Mapping[str, Sequen
 
 def wanted_files(policy: CampaignPolicy) -> WantedFiles:
     """Which files `decide_by_files` asks about."""
-    files = policy.select.files
-    patterns = [*files.exist, *files.absent]
+    wanted = [policy.select.files]
+    if policy.detect is not None and policy.detect.files is not None:
+        wanted.append(policy.detect.files)
+    patterns = [pattern for files in wanted for pattern in (*files.exist, *files.absent)]
     literals = sorted({pattern for pattern in patterns if not _is_glob(pattern)})
     return WantedFiles(tuple(literals), any(_is_glob(pattern) for pattern in patterns))
 
@@ -80,13 +82,18 @@ def decide_by_files(
     repository: Repository, policy: CampaignPolicy, facts: FileFacts, repository_policy: RepositoryPolicy | None
 ) -> str | None:
     """By the files at the head of the default branch, and by what the repository's own policy says."""
-    for pattern in policy.select.files.exist:
+    return why_not_by_files(policy.select.files, facts, repository.default_branch) or opted_out(policy, repository_policy)
+
+
+def why_not_by_files(wanted: FileSelection, facts: FileFacts, branch: str) -> str | None:
+    """What of the wanted files is not so on the branch; None where all is."""
+    for pattern in wanted.exist:
         if _find(pattern, facts) is None:
-            return f"no {pattern} on {repository.default_branch}"
-    for pattern in policy.select.files.absent:
+            return f"no {pattern} on {branch}"
+    for pattern in wanted.absent:
         if (path := _find(pattern, facts)) is not None:
-            return f"{path} is on {repository.default_branch}"
-    return opted_out(policy, repository_policy)
+            return f"{path} is on {branch}"
+    return None
 
 
 def opted_out(policy: CampaignPolicy, repository_policy: RepositoryPolicy | None) -> str | None:

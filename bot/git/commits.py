@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -110,6 +111,20 @@ def blob_at(tree: pygit2.Tree, path: str) -> bytes | None:
     if not isinstance(found, pygit2.Blob) or found.filemode == GitMode.LINK:
         return None
     return found.data
+
+
+def paths_at(mirror: Mirror, commit: str) -> list[str]:
+    """Every path of a file or link in the commit, sorted; bytes of one that are no UTF-8 are surrogates."""
+    found, folders = [], [("", mirror.commit(commit).tree_id)]
+    while folders:
+        prefix, tree = folders.pop()
+        for entry in mirror.read(tree, pygit2.Tree):
+            path = prefix + os.fsdecode(entry.raw_name or b"")
+            if entry.filemode == GitMode.TREE:
+                folders.append((f"{path}/", entry.id))
+            elif entry.filemode != GitMode.COMMIT:
+                found.append(path)
+    return sorted(found)
 
 
 def same_at(mirror: Mirror, one: str, other: str, path: str) -> bool:

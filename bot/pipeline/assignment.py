@@ -42,10 +42,16 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How an attempt ended, in words. `files` are the changed paths, `error` is the code of the error that ended it."""
+    """How an attempt ended, in words. `files` are the changed paths, `error` is the code of the error that ended it.
+
+    `done` tells that the base needs the change no more: an open pull request for it is to be closed. `looked` tells that it
+    need not be looked at again, as long as it is unchanged.
+    """
 
     outcome: Outcome
     reason: str
     files: tuple[str, ...] = ()
     publication_id: int | None = None
     error: str = ""
+    done: bool = False
+    looked: bool = False

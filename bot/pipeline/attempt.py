@@ -7,13 +7,14 @@ from bot.domain.verdicts import Verdict
 from bot.git import diff
 from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.checks import run_checks
+from bot.pipeline.detecting import open_and_needed, why_not_needed
 from bot.pipeline.lease import Deadline, Lease
 from bot.pipeline.making import Work, bring_over, make, take_up
 from bot.pipeline.publishing import Proposal, publish, step_back
 from bot.pipeline.recorder import Recorder
 from bot.pipeline.renderings import keep_merged, keep_renderings
 from bot.pipeline.reporting import keep_report
-from bot.pipeline.standing import land, stand
+from bot.pipeline.standing import Standing, land, stand
 from bot.pipeline.starting import Base, fetch, hold_budget, require_wanted, tighten
 from bot.pipeline.workspaces import workspace
 from bot.ports import Workspace
@@ -45,25 +46,40 @@ def change(
     stop: Deadline,
 ) -> Ended:
     standing = stand(services, assignment, base)
-    if standing.why_frozen:
-        return step_back(services, assignment, base, standing.why_frozen)
+    settled = look(services, assignment, base, standing, recorder, stop)
+    if settled is not None:
+        return settled
     keep_merged(services, assignment)
-    work = (
-        take_up(services, assignment, base, recorder)
-        or bring_over(services, assignment, base, standing.own, recorder)
-        or make(services, assignment, accounts, base, place, recorder, stop)
-    )
+    taken_up = take_up(services, assignment, base, recorder)
+    brought = None if taken_up else bring_over(services, assignment, base, standing.own, recorder)
+    work = taken_up or brought or make(services, assignment, accounts, base, place, recorder, stop)
     if work.told.report is not None:
         verdict = check(services, assignment, base, work.commit or base.commit, recorder, stop)
         return keep_report(work.told.report, verdict, recorder)
     if not work.changeset:
         keep_renderings(services, assignment, work.told)
-        return Ended(Outcome.NO_CHANGE, "nothing to change: the repository already is as the policy wants it")
+        # That a model finds nothing to do is no reason to close what it did before.
+        sure = brought is not None or not assignment.policy.uses_model
+        reason = "nothing to change: the repository already is as the policy wants it"
+        return Ended(Outcome.NO_CHANGE, reason, done=sure, looked=True)
     landing = land(services, assignment, base, standing, work.commit)
     if landing.frozen:
         return step_back(services, assignment, base, landing.frozen)
     verdict = check(services, assignment, base, landing.commit, recorder, stop)
     return propose(services, assignment, base, work, landing.commit, verdict, recorder)
+
+
+def look(
+    services: Services, assignment: Assignment, base: Base, standing: Standing, recorder: Recorder, stop: Deadline
+) -> Ended | None:
+    """What ends an attempt before anything is made, or a model paid; None where nothing does."""
+    if standing.why_frozen:
+        return step_back(services, assignment, base, standing.why_frozen)
+    if reason := why_not_needed(services, assignment, base, recorder, stop):
+        return Ended(Outcome.NO_CHANGE, f"the change is not needed: {reason}", done=True, looked=True)
+    if reason := open_and_needed(services, assignment):
+        return Ended(Outcome.SKIPPED, reason, looked=True)
+    return None
 
 
 def check(services: Services, assignment: Assignment, base: Base, commit: str, recorder: Recorder, stop: Deadline) -> Verdict:

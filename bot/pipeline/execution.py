@@ -21,7 +21,7 @@ from bot.pipeline.lease import LEASE, Lease
 from bot.pipeline.recorder import Recorder
 from bot.pipeline.starting import OptedOut
 from bot.services import Services
-from bot.store import audit, campaigns, ledger, looked, records, runs
+from bot.store import audit, campaigns, ledger, looked, records, refreshes, runs
 from bot.store.ledger import Accounts
 from bot.tracking.renames import followed
 
@@ -143,9 +143,13 @@ def _finish(services: Services, assignment: Assignment, recorder: Recorder, ende
 
 
 def _remember(tx: Connection, services: Services, assignment: Assignment, ended: Ended) -> None:
-    """What need not be looked at again as long as it is unchanged."""
+    """What need not be looked at again as long as it is unchanged, and what is not needed any more."""
     run, campaign = assignment.run, assignment.campaign
-    if campaign.preview or ended.outcome not in (Outcome.NO_CHANGE, Outcome.PUBLISHED):
+    if campaign.preview:
+        return
+    if ended.done:
+        refreshes.needed_no_more(tx, assignment.change, ended.reason, services.clock.now())
+    if not ended.looked:
         return
     looked.record(
         tx, assignment.change, run, revision=campaign.revision,

@@ -73,7 +73,7 @@ def publish(
     pull_request = _ensure(host, assignment, proposal, text)
     _record(services, assignment, proposal, publication, pull_request)
     recorder.emit(f"pull request #{pull_request.number}: {text.title}", url=pull_request.url)
-    return Ended(Outcome.PUBLISHED, _what_was_proven(proposal), proposal.changeset.paths, publication.id)
+    return Ended(Outcome.PUBLISHED, _what_was_proven(proposal), proposal.changeset.paths, publication.id, looked=True)
 
 
 def _what_was_proven(proposal: Proposal) -> str:
@@ -113,7 +113,8 @@ def _how_to_hand_it_back(assignment: Assignment) -> str:
 
 
 def _why_it_stays(services: Services, host: Host, assignment: Assignment, head: str) -> str | None:
-    """Closed without a merge stays closed, unless that was another revision of the policy as far as this bot knows.
+    """Closed without a merge stays closed, unless that was another revision of the policy as far as this bot knows, or the bot
+    itself closed it, because it was not needed.
 
     That, and that at most one is open, holds too where the last one came from another branch, or from a fork.
     """
@@ -126,7 +127,8 @@ def _why_it_stays(services: Services, host: Host, assignment: Assignment, head: 
         elsewhere = [each for each in opened if each.branch != head and each.base == assignment.run.base]
         return f"#{elsewhere[0].number} is open already, from {elsewhere[0].branch}" if elsewhere else None
     last = max(found, key=lambda each: each.number)
-    superseded = known is not None and known.number == last.number and known.revision != assignment.campaign.revision
+    ours = known is not None and known.number == last.number
+    superseded = ours and known is not None and (known.revision != assignment.campaign.revision or bool(known.done))
     if last.state is not PullRequestState.CLOSED or superseded:
         return None
     return f"#{last.number} was closed without being merged, and stays closed for this revision of the policy"

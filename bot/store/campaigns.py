@@ -25,11 +25,15 @@ ENDED = (CampaignState.COMPLETED, CampaignState.CANCELLED)
 
 @dataclass(frozen=True, slots=True)
 class PlanEntry:
-    """One repository of a plan: a target, or a skip with its reason."""
+    """One repository of a plan: a target, or a skip with its reason.
+
+    `done` is why the base needs the change no more, by `detect:` of the policy, as it was seen just now: it is not stored.
+    """
 
     target: Target
     repository: Repository
     skip_reason: str | None = None
+    done: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,11 @@ def begin(tx: Connection, org: str, key: str, *, by: str, now: datetime) -> bool
     return bool(found.state == BEGUN and found.result == by)
 
 
+def is_done(tx: Connection, org: str, key: str) -> bool:
+    found = tx.execute(select(effects.c.state).where(effects.c.org == org, effects.c.key == key)).scalar_one_or_none()
+    return bool(found == DONE)
+
+
 def do_once(tx: Connection, org: str, key: str, now: datetime) -> bool:
     """Is this effect to be done, in this very transaction? It counts as done then."""
     row = {"org": org, "key": key, "state": DONE, "result": "", "at": now}

@@ -85,7 +85,6 @@ NOTHING_KNOWN: dict[str, Any] = {
     "closed_reason": "",
     "settled_at": None,
     "looked_at": None,
-    "done": "",
 }
 """Of a pull request that is not opened yet."""
 
@@ -233,6 +232,7 @@ def record_open(tx: Connection, publication: Publication, pull_request: PullRequ
         branch=pull_request.branch,
         revision=revision,
         draft=pull_request.text.draft,
+        done="",
         opened_at=func.coalesce(publications.c.opened_at, now),
     )
 
@@ -257,7 +257,7 @@ def record_state(
     return True
 
 
-_NOT_SETTLED: dict[str, Any] = {"closed_by": "", "closed_reason": "", "settled_at": None, "looked_at": None}
+_NOT_SETTLED: dict[str, Any] = {"closed_by": "", "closed_reason": "", "settled_at": None, "looked_at": None, "done": ""}
 
 
 def record_facts(tx: Connection, publication: Publication, facts: Facts, now: datetime) -> None:

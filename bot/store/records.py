@@ -118,6 +118,12 @@ def left_behind(tx: Connection, run_id: str, base_head: str) -> LeftBehind | Non
     return None if found is None else LeftBehind(found.fence, found.commit, json.loads(found.made))
 
 
+def has_ended_before(tx: Connection, run_id: str) -> bool:
+    """Did an earlier attempt end the run, so that somebody has asked for this one?"""
+    ended = select(attempts.c.fence).where(attempts.c.run_id == run_id, attempts.c.outcome.is_not(None)).limit(1)
+    return tx.execute(ended).one_or_none() is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Rejection:
     """A run whose change was refused, on the base commit `head`."""

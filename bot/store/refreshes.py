@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, or_, select, update
 
-from bot.store.publications import Publication, add_event, freeze, publication_of
+from bot.store.publications import Change, Publication, add_event, find, freeze, publication_of
 from bot.store.schema import publications
 
 
@@ -16,6 +16,33 @@ def take_over(tx: Connection, publication: Publication, head: str, actor: str, n
     add_event(tx, publication.id, now, "taken_over", actor, head)
     if publication.frozen:
         freeze(tx, publication, "", now)
+
+
+def needed_no_more(tx: Connection, change: Change, reason: str, now: datetime) -> bool:
+    """An open pull request for the change is to be closed, with these words; False where there is none, or that is known."""
+    known = find(tx, change)
+    if known is None or known.state != "open" or known.adopted or known.done:
+        return False
+    tx.execute(update(publications).where(publications.c.id == known.id).values(done=reason))
+    add_event(tx, known.id, now, "done", "whimbrel", reason)
+    return True
+
+
+def needed_again(tx: Connection, change: Change) -> None:
+    """It was to be closed, and is not: the base needs it."""
+    known = find(tx, change)
+    if known is not None and known.state == "open" and known.done:
+        tx.execute(update(publications).where(publications.c.id == known.id).values(done=""))
+
+
+def to_be_closed(tx: Connection, org: str) -> list[Publication]:
+    own = and_(publications.c.org == org, publications.c.state == "open", publications.c.done != "")
+    return [publication_of(row) for row in tx.execute(select(publications).where(own).order_by(publications.c.id))]
+
+
+def closed_as_done(tx: Connection, publication: Publication) -> None:
+    """Whatever was noted meanwhile: it was closed because it was not needed, not by a person."""
+    tx.execute(update(publications).where(publications.c.id == publication.id).values(done=publication.done))
 
 
 def conflicting(tx: Connection, org: str, *, not_since: datetime) -> list[Publication]:

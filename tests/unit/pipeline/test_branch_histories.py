@@ -257,5 +257,6 @@ def test_no_commit_of_a_person_is_lost(new_world: NewWorld) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_no_commit_of_a_person_is_lost_in_many_long_histories(new_world: NewWorld) -> None:
-    histories(new_world, examples=120, steps=30)
+    histories(new_world, examples=100, steps=30)
