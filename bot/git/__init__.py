@@ -24,7 +24,7 @@ from bot.git.commits import (
 from bot.git.files import read_file, write_file
 from bot.git.folders import read_folder
 from bot.git.importing import Imported, import_folder
-from bot.git.merging import is_plain_merge, meeting_point, merged_tree, moved_tree, write_merge
+from bot.git.merging import is_plain_merge, merged_tree, moved_tree, write_merge
 from bot.git.mirrors import Mirror, forget_dead, move_mirror
 
 __all__ = [
@@ -47,7 +47,6 @@ __all__ = [
     "import_folder",
     "merge_base",
     "is_plain_merge",
-    "meeting_point",
     "move_mirror",
     "merged_tree",
     "moved_tree",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pygit2
 
-from bot.git.commits import Signature
+from bot.git.commits import Signature, merge_base
 from bot.git.mirrors import Mirror, written
 
 
@@ -22,12 +22,6 @@ def moved_tree(mirror: Mirror, commit: str, base: str, onto: str) -> pygit2.Oid 
     return merged_tree(mirror, before, now, made)
 
 
-def meeting_point(mirror: Mirror, one: str, other: str) -> str | None:
-    """The newest commit that both have; None where they have nothing in common."""
-    found: pygit2.Oid | None = mirror.repository.merge_base(one, other)  # its type hint does not know of None
-    return None if found is None else str(found)
-
-
 def write_merge(mirror: Mirror, tree: pygit2.Oid, parents: tuple[str, str], message: str, author: Signature) -> str:
     """A commit of `tree` that both parents lead to; return its id. No ref points at it yet: `Mirror.keep` it."""
     made = pygit2.Signature(author.name, author.email, int(author.at.timestamp()), 0)
@@ -42,7 +36,7 @@ def is_plain_merge(mirror: Mirror, commit: str) -> bool:
     if len(found.parent_ids) != 2:
         return False
     left, right = map(str, found.parent_ids)
-    ancestor = meeting_point(mirror, left, right)
+    ancestor = merge_base(mirror, left, right)
     if ancestor is None:
         return False
     return moved_tree(mirror, right, ancestor, left) == found.tree_id

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pygit2
 
-from bot.git import Mirror, Signature, commits_apart, is_plain_merge, meeting_point, merged_tree, moved_tree, write_merge
+from bot.git import Mirror, Signature, commits_apart, is_plain_merge, merge_base, merged_tree, moved_tree, write_merge
 from bot.pipeline.assignment import Assignment
 from bot.pipeline.starting import Base
 from bot.services import BOT_EMAIL, BOT_NAME, Services
@@ -102,7 +102,7 @@ def _on_top(mirror: Mirror, since: str, head: str, base: str, commit: str) -> py
     What people have taken out of the bot's change stays out: it is not new. What is theirs is what `head` has besides `since`,
     once that is brought to the base that the branch has by now: whoever merged the base has not written it.
     """
-    before, now = meeting_point(mirror, since, base), meeting_point(mirror, head, base)
+    before, now = merge_base(mirror, since, base), merge_base(mirror, head, base)
     moved = moved_tree(mirror, since, before, now) if before and now and before != now else None
     ancestor = moved or mirror.commit(since).tree_id
     return merged_tree(mirror, ancestor, mirror.commit(head).tree_id, mirror.commit(commit).tree_id)
