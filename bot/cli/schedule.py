@@ -12,6 +12,7 @@ from bot.campaigns.scheduling import Outlook, outlook
 from bot.cli import tables
 from bot.cli.common import as_json, console, named, print_json
 from bot.config import Settings, assemble
+from bot.store import policy_sources
 
 
 @click.command(
@@ -29,11 +30,16 @@ def schedule(org: str | None, as_json: bool) -> None:
         orgs = catalogue.policies.orgs
         wanted = list(orgs.values()) if org is None else [named(orgs, org, "org policy", "policies/orgs")]
         found = [_json(each) for each in outlook(services, catalogue, wanted)]
+        with services.database.reading() as tx:
+            sources = [source for each in wanted if (source := policy_sources.find(tx, each))]
     if as_json:
         print_json(found)
-    elif found:
+        return
+    if found:
         console().print(tables.schedule_table(found))
-    else:
+    for source in sources:
+        console().print(tables.source_line(source.name if source.commit else "nothing", source.seen, source.problem))
+    if not (found or sources):
         click.echo("no policy starts by itself: `on: {schedule: ...}` in policies/campaigns/NAME.yaml has it do so")
 
 

@@ -179,6 +179,12 @@ def schedule_table(rows: Sequence[Row]) -> Table:
     return table
 
 
+def source_line(in_use: str, seen: str, problem: str) -> Text:
+    """What is in use of an org's own policies, and what is wrong with what was read last."""
+    said = Text.assemble("policies from git: ", _text(in_use), " is in use")
+    return said if not problem else said + Text.assemble("; ", _text(f"{seen[:12] or 'it'}: {problem}"), style="yellow")
+
+
 def _minute(instant: str | None) -> str:
     return "" if instant is None else instant[:16].replace("T", " ")
 

@@ -106,6 +106,9 @@ def test_policies_come_from_the_organizations_own_repository(project: Project) -
     assert f"acme/platform@{commit}" in project.whimbrel("audit", "export", "--org", "acme").stdout
     repositories.commit(bare, {"whimbrel/campaigns/kind.yaml": b"name: kind\nflavour: sweet\n"})
     assert project.whimbrel("plan", "kind", "--org", "acme", "--json").json["revision"] == campaign.status["revision"]
+    shown = " ".join(project.whimbrel("schedule").stdout.split())
+    assert f"acme/platform@{commit} is in use" in shown
+    assert "`flavour` is unknown" in shown
     assert "standardize" in project.whimbrel("plan", "standardize", "--org", "acme", "--json").stdout
 
 

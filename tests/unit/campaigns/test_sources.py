@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pygit2
@@ -16,7 +18,7 @@ from bot.errors import HostUnavailable, PolicyError, UsageError
 from bot.policy_store import Catalogue, Policies
 from bot.store import policy_sources
 from tests.fakes import repositories
-from tests.fakes.blade import WatchedHost
+from tests.fakes.blade import Blade, BladedDatabase, Killed, WatchedHost
 from tests.fakes.policy_repository import NOTE, PLATFORM, Site, files, policy
 from tests.fakes.repositories import Files
 from tests.fakes.world import World
@@ -263,3 +265,29 @@ def test_an_empty_place_says_what_it_waits_for() -> None:
         UsageError, match="no campaign policy 'notes' in policies/campaigns/, and acme/platform was not read yet"
     ):
         Catalogue(Policies({"acme": parsed}, {}), {}, sourced).choose("notes", "acme")
+
+
+@pytest.mark.slow
+def test_whoever_dies_of_it_it_is_taken_up_once(new_world: Callable[..., World]) -> None:
+    on = "{template_changed: true}"
+    for at in count(1):
+        site = Site(new_world(BladedDatabase), "notes")
+        world = site.world
+        assert isinstance(world.database, BladedDatabase)
+        world.repository("one")
+        site.push(files(notes=policy(on=on)))
+        site.look()
+        commit = site.push(files(notes=policy(on=on, more="paths: [NOTE.md]")))
+        blade = Blade(at)
+        world.database.blade, site.talker.watch = blade, blade.pass_under
+        try:
+            site.look()
+        except Killed:
+            site.look()
+        world.database.blade, site.talker.watch = None, lambda _: None
+        assert [start_due(site.services) for _ in range(2)] == [1, 0]
+        assert site.actions() == [*["policies.adopted by whimbrel"] * 2, "campaign.started by template_changed"]
+        assert site.check(commit).passed
+        if not blade.fallen:
+            break
+    assert at > 5, "there are that many moments to die at"
