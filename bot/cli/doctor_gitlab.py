@@ -12,7 +12,7 @@ from bot.config import Settings
 from bot.domain.org_policies import OrgPolicy
 from bot.errors import ConfigurationError, HostError
 from bot.hosts.gitlab_credentials import GITLAB, GitLabAccess, load, webhook_signers
-from bot.hosts.gitlab_hooks import SIGNS_SINCE, GroupHooks, Hook
+from bot.hosts.gitlab_hooks import SIGNS_SINCE, GroupHooks, Hook, NotAllowed
 from bot.hosts.gitlab_setup import DEVELOPER, SCOPES, account, full_path, role, role_name, version
 from bot.hosts.gitlab_transport import Client
 from bot.hosts.gitlab_upkeep import GitLabDeliveries
@@ -73,7 +73,10 @@ def _webhook(client: Client, group: str, access: GitLabAccess, heard: bool) -> s
     if not access.webhook_secrets or not heard:
         mend = f"{mend} makes one, or WHIMBREL_GITLAB_WEBHOOK_SECRET with WHIMBREL_GITLAB_URL names it"
         raise ConfigurationError("its secret is not known here: every delivery is refused", mend=mend)
-    found = list(GroupHooks(client, group, access.webhook_url).find())
+    try:
+        found = list(GroupHooks(client, group, access.webhook_url).find())
+    except NotAllowed:
+        return f"to {access.webhook_url}; the bot's role lets it see nothing of it"
     for place, hook in found:
         if problem := _problem(hook):
             mend = f"whimbrel setup gitlab --group {group} --webhook-url {access.webhook_url}"
@@ -96,7 +99,7 @@ def _deliveries(client: Client, hooks: GroupHooks) -> str:
     """Does what GitLab sends arrive? The newest one says how it is now."""
     recent = GitLabDeliveries(client, hooks, "").attempts(datetime.now(UTC) - RECENT)
     if not recent:
-        return "none within a day"
+        return "none to be seen within a day"
     failed = [each for each in recent if not each.succeeded]
     words = f"{len(failed)} of the last {len(recent)} failed"
     if not max(recent, key=lambda each: each.at).succeeded:

@@ -29,6 +29,7 @@ _File = click.Path(path_type=Path, exists=True, dir_okay=False)
     epilog="""\b
 Examples:
   whimbrel setup gitlab --group acme --public-url https://bot.example.com --token-file token.txt
+  whimbrel setup gitlab --group acme --public-url https://bot.example.com --token-file bot.txt --owner-token-file mine.txt
   whimbrel setup gitlab --group acme/platform --url https://gitlab.example.com --webhook-url https://smee.io/abc
   whimbrel setup gitlab --group acme --rotate-secret"""
 )
@@ -37,23 +38,32 @@ Examples:
 @click.option("--public-url", default="", help="Where `whimbrel web` is reached by GitLab.")
 @click.option("--webhook-url", default="", help="Where GitLab is to send webhooks, where that is another address.")
 @click.option("--token-file", type=_File, help="The access token. Or WHIMBREL_GITLAB_TOKEN.")
+@click.option("--owner-token-file", type=_File, help="Another one, for the webhooks alone; it is not kept.")
 @click.option("--print-env", is_flag=True, help="Print it all as environment lines, for a secret store; keep nothing.")
 @click.option("--rotate-secret", is_flag=True, help="Give the webhooks a new secret; the old one still counts.")
 def gitlab(
-    group: str, url: str, public_url: str, webhook_url: str, token_file: Path | None, print_env: bool, rotate_secret: bool
+    group: str,
+    url: str,
+    public_url: str,
+    webhook_url: str,
+    token_file: Path | None,
+    owner_token_file: Path | None,
+    print_env: bool,
+    rotate_secret: bool,
 ) -> None:
     """Take an access token for a group, and make the webhooks that it needs, or mend them."""
     _require_one_way(public_url, webhook_url, token_file, print_env, rotate_secret)
     home, url, group = Settings.from_environment().home, instance_url(url), group.strip("/")
+    owner = _read(owner_token_file) if owner_token_file else ""
     prepare_home(home)
     if rotate_secret:
-        _rotate(home, url, group)
+        _rotate(home, url, group, owner)
         return
     kept = _kept(home, url, group)
     access = replace(kept or GitLabAccess(""), token=_token(url, group, token_file, kept), group=group)
     if public_url or webhook_url:
         access = replace(access, webhook_url=webhook_url or f"{public_url.rstrip('/')}/webhooks/gitlab")
-    _set_up(home, url, access, print_env, old_webhook_url=kept.webhook_url if kept else "")
+    _set_up(home, url, access, owner, print_env, old_webhook_url=kept.webhook_url if kept else "")
 
 
 def _kept(home: Path, url: str, group: str) -> GitLabAccess | None:
@@ -74,10 +84,7 @@ def _require_one_way(public_url: str, webhook_url: str, token_file: Path | None,
 def _token(url: str, group: str, file: Path | None, kept: GitLabAccess | None) -> str:
     """Of the file, the environment, or the home, in that order. Raises UsageError where there is none."""
     if file is not None:
-        token = file.read_text().strip()
-        if not token:
-            raise UsageError(f"{file} is empty")
-        return token
+        return _read(file)
     given = of_environment(url, os.environ) or kept
     if given is None:
         mend = f"make one with the role Owner and the scope api, at {url}/groups/{group}/-/settings/access_tokens"
@@ -85,7 +92,14 @@ def _token(url: str, group: str, file: Path | None, kept: GitLabAccess | None) -
     return given.token
 
 
-def _set_up(home: Path, url: str, access: GitLabAccess, print_env: bool, old_webhook_url: str) -> None:
+def _read(file: Path) -> str:
+    token = file.read_text().strip()
+    if not token:
+        raise UsageError(f"{file} is empty")
+    return token
+
+
+def _set_up(home: Path, url: str, access: GitLabAccess, owner: str, print_env: bool, old_webhook_url: str) -> None:
     from bot.hosts.gitlab_setup import full_path
     from bot.hosts.gitlab_transport import Client
 
@@ -94,7 +108,7 @@ def _set_up(home: Path, url: str, access: GitLabAccess, print_env: bool, old_web
     access = replace(access, group=full_path(client, access.group))
     keep: Keep = (lambda _: None) if print_env else lambda known: save(home, url, known)
     if access.webhook_url:
-        access = _with_hooks(client, access, keep, old_webhook_url)
+        access = _with_hooks(Client(url, owner or access.token), access, keep, old_webhook_url)
     keep(access)
     if print_env:
         click.echo(environment_lines(url, access))
@@ -113,7 +127,7 @@ def _checked(client: Client, group: str) -> Account:
     if level < DEVELOPER:
         raise HostError(
             f"{who.login}, whose token it is, is {role_name(level)} in {group}",
-            mend="it has to be Developer to propose changes, Owner to make the group's webhook",
+            mend="it has to be Developer to propose changes, Owner to keep the group's webhook",
         )
     return who
 
@@ -136,7 +150,7 @@ def _with_hooks(client: Client, access: GitLabAccess, keep: Keep, old_webhook_ur
         access, fresh = replace(access, webhook_secrets=(new_secret((0, 0)), *access.webhook_secrets)), True
 
 
-def _rotate(home: Path, url: str, group: str) -> None:
+def _rotate(home: Path, url: str, group: str, owner: str) -> None:
     from bot.hosts.gitlab_hooks import GroupHooks, new_secret
     from bot.hosts.gitlab_setup import version
     from bot.hosts.gitlab_transport import Client
@@ -149,7 +163,7 @@ def _rotate(home: Path, url: str, group: str) -> None:
     if load(home, url, group, os.environ) != access:
         mend = "put a new secret before the old one in WHIMBREL_GITLAB_WEBHOOK_SECRET, by a comma, then into the webhook"
         raise ConfigurationError("the token that is used comes from the environment", mend=mend)
-    client = Client(url, access.token)
+    client = Client(url, owner or access.token)
     access = replace(access, webhook_secrets=(new_secret(version(client)), *access.webhook_secrets))
     save(home, url, access)
     changed = list(GroupHooks(client, access.group, access.webhook_url).keep(access.webhook_secrets[0], anew=True))

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from bot.domain.hooks import HookChange
-from bot.errors import NotFound
+from bot.errors import HostError, NotFound
 from bot.hosts.gitlab_errors import Refused
 from bot.hosts.gitlab_setup import group_url
 from bot.hosts.gitlab_transport import Client
@@ -78,6 +78,10 @@ def new_secret(version: tuple[int, int]) -> str:
     return secrets.token_hex(32)
 
 
+class NotAllowed(HostError):
+    """The token's account may propose changes, and look after no webhook."""
+
+
 def is_unsigned(secret: str, hooks: GroupHooks) -> bool:
     """Has the server not taken the signing token? It says nothing where it does not know of any."""
     return secret.startswith(SIGNING_TOKEN) and any(hook and not hook.signs for _, hook in hooks.find())
@@ -91,14 +95,14 @@ class GroupHooks:
         self._urls = {url, old_url or url}
 
     def find(self) -> Iterator[tuple[Place, Hook | None]]:
-        """Every place where there has to be a hook, with the one that is there."""
+        """Every place where there has to be a hook, with the one that is there. Raises NotAllowed where nobody asks who may."""
         whole = Place(group_url(self._group), f"the group {self._group}", GROUP_EVENTS)
         try:
             yield whole, self._at(whole)
         except (NotFound, Refused) as error:
             if isinstance(error, Refused) and error.status != 403:
                 raise
-            yield from ((place, self._at(place)) for place in self._projects())
+            yield from self._of_projects()
 
     def keep(self, secret: str, *, anew: bool = False) -> Iterator[HookChange]:
         """Make, mend and enable what is not as it has to be, place by place; with `anew`, each gets the secret once more."""
@@ -112,6 +116,18 @@ class GroupHooks:
                 yield HookChange(place.name, "mended", ", ".join(hook.problems) or "it has another secret")
             if not hook.works:
                 yield self._enabled(hook)
+
+    def _of_projects(self) -> Iterator[tuple[Place, Hook | None]]:
+        for place in self._projects():
+            try:
+                yield place, self._at(place)
+            except Refused as error:
+                if error.status != 403:
+                    raise
+                raise NotAllowed(
+                    f"the token's account may not look after webhooks in {self._group}",
+                    mend="make it Owner there, or Maintainer of each project; or setup gitlab --owner-token-file",
+                ) from error
 
     def _projects(self) -> Iterator[Place]:
         found = self._client.pages(

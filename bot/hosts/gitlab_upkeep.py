@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -11,7 +12,7 @@ from pydantic import AwareDatetime, BaseModel
 from bot.domain.events import DeliveryAttempt
 from bot.domain.hooks import HookChange, TokenState
 from bot.hosts.gitlab_credentials import GitLabAccess
-from bot.hosts.gitlab_hooks import GroupHooks, Hook
+from bot.hosts.gitlab_hooks import GroupHooks, Hook, NotAllowed
 from bot.hosts.gitlab_setup import account
 from bot.hosts.gitlab_transport import Client
 from bot.hosts.payloads import answer_of
@@ -24,8 +25,11 @@ class GitLabKeeper:
         self.org, self.name = org, f"{urlsplit(client.url).netloc} {org}"
         self._client, self._access, self._now = client, access, now
 
-    def hooks(self) -> Iterable[HookChange]:
-        return self._own_hooks().keep(self._access.webhook_secrets[0]) if self._has_hooks else []
+    def hooks(self) -> Iterator[HookChange]:
+        """None where the account may not look after webhooks: whoever has set them up, does."""
+        if self._has_hooks:
+            with suppress(NotAllowed):
+                yield from self._own_hooks().keep(self._access.webhook_secrets[0])
 
     def deliveries(self) -> GitLabDeliveries | None:
         """None without webhooks."""
@@ -61,8 +65,11 @@ class GitLabDeliveries:
         self._paths: dict[int, str] = {}
 
     def attempts(self, since: datetime) -> list[DeliveryAttempt]:
-        """Every try since then, hook by hook, the newest first."""
-        return [attempt for _, hook in self._hooks.find() if hook for attempt in self._of_hook(hook, since)]
+        """Every try since then, hook by hook, the newest first; none where the account may not look after webhooks."""
+        try:
+            return [attempt for _, hook in self._hooks.find() if hook for attempt in self._of_hook(hook, since)]
+        except NotAllowed:
+            return []
 
     def redeliver(self, attempt: DeliveryAttempt) -> None:
         """Have it delivered once more, under the id that it had. A hook that is disabled delivers nothing."""

@@ -77,7 +77,7 @@ def test_where_nothing_is_missing_it_says_what_there_is(site: Site, hub: FakeGit
         "token": f"whimbrel, of {hub.bot_of(site.token)}, until {ends:%Y-%m-%d}",
         "group": "acme, where the bot is Owner",
         "webhook": f"of the group acme, signed, to {site.url}",
-        "deliveries": "none within a day",
+        "deliveries": "none to be seen within a day",
     }
 
 
@@ -111,6 +111,11 @@ def test_a_role_that_is_too_low_is_told_of(site: Site, hub: FakeGitLab) -> None:
 
 
 class TestWebhook:
+    def test_a_developer_sees_nothing_of_it(self, site: Site, hub: FakeGitLab) -> None:
+        site.make_hook()
+        site.keep(token=hub.group_token("acme", "whimbrel", level="developer"))
+        assert site.found()["webhook"] == f"to {site.url}; the bot's role lets it see nothing of it"
+
     def test_its_url_is_not_known(self, site: Site) -> None:
         site.keep(url="")
         said = site.found()

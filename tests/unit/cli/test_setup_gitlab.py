@@ -144,6 +144,25 @@ def test_a_nested_group_has_a_token_of_its_own(setup: Setup, hub: FakeGitLab, ho
     assert not {*mine.webhook_secrets} & {*theirs.webhook_secrets}
 
 
+def test_the_bot_s_own_token_need_not_be_an_owner_s(
+    setup: Setup, hub: FakeGitLab, home: Path, token: str, tmp_path: Path
+) -> None:
+    """An owner's is used for the webhook, and kept nowhere."""
+    hub.create_project("acme", "one")
+    own = hub.group_token("acme", "for the bot", level="developer")
+    words = refusal(setup("--public-url", PUBLIC, WHIMBREL_GITLAB_TOKEN=own))
+    assert "may not look after webhooks in acme" in words
+    assert "--owner-token-file" in words
+    (tmp_path / "mine").write_text(token)
+    owner = ("--owner-token-file", str(tmp_path / "mine"))
+    assert setup("--public-url", PUBLIC, *owner, WHIMBREL_GITLAB_TOKEN=own).exit_code == 0
+    assert hook_of(hub).url == WEBHOOK
+    assert kept(hub, home).token == own
+    assert setup("--rotate-secret", *owner).exit_code == 0
+    assert kept(hub, home).webhook_secrets[0] == hook_of(hub).signing_token
+    assert not [file for file in home.rglob("*") if file.is_file() and token in file.read_text()]
+
+
 class TestTokens:
     def test_one_that_lacks_its_scope(self, setup: Setup, hub: FakeGitLab) -> None:
         token = hub.group_token("acme", "whimbrel", level="owner", scopes=("read_api", "write_repository"))

@@ -117,6 +117,13 @@ class TestHooks:
             assert (list(keeper.hooks()), keeper.deliveries()) == ([], None)
         assert hub.hooks == []
 
+    def test_a_developer_leaves_them_to_who_has_made_them(self, site: Site, hub: FakeGitLab) -> None:
+        token = hub.group_token("acme", "another", level="developer")
+        keeper = site.keeping(GitLabAccess(token, (SECRET,), "acme", site.url), token)
+        deliveries = keeper.deliveries()
+        assert deliveries is not None
+        assert (list(keeper.hooks()), deliveries.attempts(site.clock.now())) == ([], [])
+
 
 class TestToken:
     def test_until_when_it_is_good(self, site: Site, clock: ManualClock) -> None:
