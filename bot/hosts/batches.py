@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
-from bot.errors import HostLimited, HostUnavailable
+from bot.domain.repositories import Repository
+from bot.errors import HostLimited, HostUnavailable, NotFound
+from bot.ports import ReadsInBulk
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -26,3 +28,31 @@ def in_parts(items: Sequence[T], read: Callable[[Sequence[T]], Iterable[R]]) -> 
             raise
         half = len(items) // 2
         return in_parts(items[:half], read) + in_parts(items[half:], read)
+
+
+def read_one(host: ReadsInBulk, repository: Repository, paths: Iterable[str]) -> Mapping[str, bytes]:
+    """`Host.read_files`. Raises NotFound for a repository that is left out where many are read."""
+    found = host.read_many([repository], paths)
+    if repository.name not in found:
+        raise NotFound(f"there is no repository {repository.full_name}, or the bot may not see it")
+    return found[repository.name]
+
+
+def pages(
+    ask: Callable[[str, Mapping[str, Any]], Mapping[str, Any]],
+    document: str,
+    variables: Mapping[str, Any],
+    root: str,
+    connection: str,
+) -> Iterator[Mapping[str, Any]]:
+    """Each page's root object of a GraphQL query, with the page in its `connection`; none where there is no such root."""
+    after: str | None = None
+    while True:
+        found: Mapping[str, Any] | None = ask(document, {**variables, "after": after})[root]
+        if found is None:
+            return
+        yield found
+        info = found[connection]["pageInfo"]
+        if not info["hasNextPage"]:
+            return
+        after = info["endCursor"]

@@ -21,6 +21,7 @@ from bot.hosts import (
     github_reading,
     github_teams,
 )
+from bot.hosts.batches import read_one
 from bot.hosts.git_remotes import http_remote
 from bot.hosts.github_app import (
     CHECK,
@@ -74,10 +75,7 @@ class GitHubHost:
         return github_reading.properties(self._looking(), org)
 
     def read_files(self, repository: Repository, paths: Iterable[str]) -> Mapping[str, bytes]:
-        found = self.read_many([repository], paths)
-        if repository.name not in found:
-            raise NotFound(f"there is no repository {repository.full_name}, or the bot may not see it")
-        return found[repository.name]
+        return read_one(self, repository, paths)
 
     def read_many(self, repositories: Sequence[Repository], paths: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:
         return github_reading.read_many(self._looking(), repositories, list(paths))

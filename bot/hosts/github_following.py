@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from bot.domain.pull_requests import PullRequest, PullRequestRef, PullRequestState
 from bot.domain.repositories import Repository
-from bot.errors import HostError, HostLimited, HostUnavailable
+from bot.errors import HostError
+from bot.hosts.batches import in_parts, slices
 from bot.hosts.github_errors import Refused
 from bot.hosts.github_graphql import MERGE, PULL_REQUEST, REOPEN, TO_READY, Node, following_document, pull_request_value
 from bot.hosts.github_transport import Client, renamed, rest_path
@@ -18,8 +20,7 @@ def now(client: Client, org: str, refs: Sequence[PullRequestRef]) -> dict[PullRe
     """Each as it is now; one that is not there (any more), or whose repository has another name now, is left out."""
     for ref in refs:
         rest_path(Repository(org, ref.repository, "", None))
-    pages = (refs[start : start + AT_ONCE] for start in range(0, len(refs), AT_ONCE))
-    return {ref: found for page in pages for ref, found in _read(client, org, page)}
+    return {ref: found for some in slices(refs, AT_ONCE) for ref, found in in_parts(some, partial(_read, client, org))}
 
 
 def merge(client: Client, repository: Repository, number: int, *, head: str) -> None:
@@ -52,17 +53,7 @@ def reopen(client: Client, repository: Repository, number: int) -> None:
 def _read(client: Client, org: str, refs: Sequence[PullRequestRef]) -> Iterator[tuple[PullRequestRef, PullRequest]]:
     variables: dict[str, object] = {f"n{index}": ref.repository for index, ref in enumerate(refs)}
     variables |= {f"i{index}": ref.number for index, ref in enumerate(refs)}
-    try:
-        data = client.graphql(following_document(len(refs)), {"owner": org, **variables}, missing_is_null=True)
-    except HostLimited:
-        raise
-    except HostUnavailable:
-        if len(refs) == 1:
-            raise
-        half = len(refs) // 2  # what takes too long at once may pass in parts
-        yield from _read(client, org, refs[:half])
-        yield from _read(client, org, refs[half:])
-        return
+    data = client.graphql(following_document(len(refs)), {"owner": org, **variables}, missing_is_null=True)
     for index, ref in enumerate(refs):
         found: Mapping[str, Node | None] | None = data[f"r{index}"]
         if found is None or str(found["nameWithOwner"]).lower() != f"{org}/{ref.repository}".lower():

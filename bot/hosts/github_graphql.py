@@ -17,7 +17,6 @@ from bot.domain.pull_requests import (
 )
 from bot.domain.repositories import Repository
 from bot.hosts.blobs import exact
-from bot.hosts.github_transport import Client
 
 Node = Mapping[str, Any]
 
@@ -137,18 +136,6 @@ _CHECKS = {
     "EXPECTED": ChecksState.PENDING,
 }
 _REGULAR = 0o170000, 0o100000
-
-
-def pages(client: Client, document: str, variables: Mapping[str, Any], root: str, connection: str) -> Iterator[Node]:
-    """Each page's root object, with the page in its `connection`."""
-    after: str | None = None
-    while True:
-        found: Node = client.graphql(document, {**variables, "after": after})[root]
-        yield found
-        info = found[connection]["pageInfo"]
-        if not info["hasNextPage"]:
-            return
-        after = info["endCursor"]
 
 
 def repository_value(org: str, node: Node) -> Repository:

@@ -13,6 +13,7 @@ from github.Repository import Repository as SdkRepository
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText, split_head
 from bot.domain.repositories import Repository
 from bot.errors import HostError, NotFound
+from bot.hosts.batches import pages
 from bot.hosts.github_errors import Refused
 from bot.hosts.github_graphql import (
     AUTO_MERGE,
@@ -22,7 +23,6 @@ from bot.hosts.github_graphql import (
     TO_DRAFT,
     TO_READY,
     Node,
-    pages,
     pull_request_value,
 )
 from bot.hosts.github_transport import Client, renamed, rest_path
@@ -89,7 +89,7 @@ def _found(client: Client, repository: Repository, document: str, **asked: str) 
     variables = {"owner": repository.org, "name": repository.name, **asked}
     found = []
     try:
-        for page in pages(client, document, variables, "repository", "pullRequests"):
+        for page in pages(client.graphql, document, variables, "repository", "pullRequests"):
             _require_name(repository, page)
             found += [pull_request_value(node) for node in page["pullRequests"]["nodes"] if node is not None]
     except NotFound:

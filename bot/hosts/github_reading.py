@@ -12,10 +12,10 @@ from urllib.parse import quote
 from github.Repository import Repository as SdkRepository
 
 from bot.domain.repositories import Repository
-from bot.hosts.batches import in_parts, slices
+from bot.hosts.batches import in_parts, pages, slices
 from bot.hosts.blobs import is_plain
 from bot.hosts.github_errors import Refused
-from bot.hosts.github_graphql import CHOSEN, REPOSITORIES, REPOSITORY, Node, blobs, files_document, pages, repository_value
+from bot.hosts.github_graphql import CHOSEN, REPOSITORIES, REPOSITORY, Node, blobs, files_document, repository_value
 from bot.hosts.github_transport import Client, rest_path
 
 _PAGE = 100
@@ -24,7 +24,7 @@ _EMPTY = 409
 
 
 def all_repositories(client: Client, org: str) -> Iterator[Repository]:
-    for page in pages(client, REPOSITORIES, {"org": org}, "organization", "repositories"):
+    for page in pages(client.graphql, REPOSITORIES, {"org": org}, "organization", "repositories"):
         for node in page["repositories"]["nodes"]:
             if node is not None:
                 yield repository_value(org, node)

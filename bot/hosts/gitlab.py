@@ -17,6 +17,7 @@ from bot.hosts import (
     gitlab_people,
     gitlab_reading,
 )
+from bot.hosts.batches import read_one
 from bot.hosts.git_remotes import http_remote
 from bot.hosts.gitlab_credentials import GitLabAccess
 from bot.hosts.gitlab_merge_requests import Sleep
@@ -45,10 +46,7 @@ class GitLabHost:
         return found
 
     def read_files(self, repository: Repository, paths: Iterable[str]) -> Mapping[str, bytes]:
-        found = self.read_many([repository], paths)
-        if repository.name not in found:
-            raise NotFound(f"there is no repository {repository.full_name}, or the bot may not see it")
-        return found[repository.name]
+        return read_one(self, repository, paths)
 
     def read_many(self, repositories: Sequence[Repository], paths: Iterable[str]) -> Mapping[str, Mapping[str, bytes]]:
         return gitlab_reading.read_many(self._client, repositories, list(paths))

@@ -17,7 +17,6 @@ from bot.domain.pull_requests import (
     head_name,
 )
 from bot.domain.repositories import Repository
-from bot.hosts.gitlab_transport import Client
 
 Node = Mapping[str, Any]
 
@@ -105,20 +104,6 @@ _GOING = re.compile(r"-deletion_scheduled-\d+$")
 _STATES = {"merged": PullRequestState.MERGED, "closed": PullRequestState.CLOSED}
 _PASSED, _FAILED = ("SUCCESS", "SKIPPED"), ("FAILED", "CANCELED")
 _VERDICTS = {"REQUESTED_CHANGES": "changes_requested", "APPROVED": "approved", "REVIEWED": "commented"}
-
-
-def pages(client: Client, document: str, variables: Mapping[str, Any], root: str, connection: str) -> Iterator[Node]:
-    """Each page's root object, with the page in its `connection`; none where there is no such root."""
-    after: str | None = None
-    while True:
-        found: Node | None = client.graphql(document, {**variables, "after": after})[root]
-        if found is None:
-            return
-        yield found
-        info = found[connection]["pageInfo"]
-        if not info["hasNextPage"]:
-            return
-        after = info["endCursor"]
 
 
 def repository_value(org: str, node: Node) -> Repository:

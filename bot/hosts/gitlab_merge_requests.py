@@ -12,6 +12,7 @@ from urllib.parse import quote
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText, split_head
 from bot.domain.repositories import Repository
 from bot.errors import HostError, NotFound
+from bot.hosts.batches import pages
 from bot.hosts.gitlab_errors import Refused
 from bot.hosts.gitlab_forks import fork_place
 from bot.hosts.gitlab_graphql import (
@@ -22,7 +23,6 @@ from bot.hosts.gitlab_graphql import (
     Node,
     login,
     nodes,
-    pages,
     pull_request_value,
 )
 from bot.hosts.gitlab_people import reviewer_ids
@@ -108,7 +108,7 @@ def merge_request_url(repository: Repository, number: int) -> str:
 
 def _found(client: Client, repository: Repository, document: str, **asked: str) -> list[PullRequest]:
     path, known, found = full_path(repository), False, []
-    for page in pages(client, document, {"path": path, **asked}, "project", "mergeRequests"):
+    for page in pages(client.graphql, document, {"path": path, **asked}, "project", "mergeRequests"):
         known = True
         _require_name(repository, page)
         found += [told(client, repository, node) for node in nodes(page["mergeRequests"])]

@@ -7,7 +7,7 @@ from functools import partial
 
 from bot.domain.repositories import Repository
 from bot.errors import NotFound
-from bot.hosts.batches import in_parts, slices
+from bot.hosts.batches import in_parts, pages, slices
 from bot.hosts.blobs import exact, is_plain
 from bot.hosts.gitlab_graphql import (
     FILES,
@@ -17,7 +17,6 @@ from bot.hosts.gitlab_graphql import (
     is_below,
     is_regular,
     nodes,
-    pages,
     repository_value,
 )
 from bot.hosts.gitlab_transport import Client, full_path, project_url, renamed
@@ -28,7 +27,7 @@ _AT_ONCE, _FILES_AT_ONCE = 50, 50
 def all_repositories(client: Client, org: str) -> list[Repository]:
     """Of the group and the groups below it, by name: GitLab orders them by number. Raises NotFound without such a group."""
     found, known = [], False
-    for page in pages(client, PROJECTS, {"group": org}, "group", "projects"):
+    for page in pages(client.graphql, PROJECTS, {"group": org}, "group", "projects"):
         known = True
         if page["fullPath"].lower() != org.lower():
             raise renamed(org, page["fullPath"])
