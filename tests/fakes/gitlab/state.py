@@ -156,7 +156,7 @@ class State:
         return [each for each in self.groups.values() if group in each.chain]
 
     def projects_in(self, group: Group, *, subgroups: bool = True) -> list[Project]:
-        within = self.below(group) if subgroups else [group]
+        within = set(self.below(group)) if subgroups else {group}
         return [each for each in self.projects.values() if each.group in within]
 
     def issue(self, project: Project, iid: int) -> Issue:
