@@ -207,3 +207,11 @@ def take(repository: Bare, source: Bare, branch: str, sha: str, name: str) -> No
         fetch = ["git", "fetch", "--quiet", "--no-tags", str(source.path), f"refs/heads/{branch}"]
         subprocess.run(fetch, cwd=repository.path, check=True, capture_output=True)
     set_ref(repository, name, sha)
+
+
+def moved(before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[tuple[str, str, str]]:
+    """Each ref that is not where it was, sorted: its name, and where it was and is (NO_COMMIT for nowhere)."""
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name, NO_COMMIT), after.get(name, NO_COMMIT)
+        if old != new:
+            yield name, old, new

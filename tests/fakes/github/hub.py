@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 
 from bot.clock import SystemClock
 from bot.ports import Clock
 from tests.contract import descriptions
-from tests.fakes.forge.faults import Fault, Faults
+from tests.fakes.forge.faults import Faults
 from tests.fakes.forge.gitstore import Files
-from tests.fakes.forge.server import Exchange, Server
+from tests.fakes.forge.hub import Fake
+from tests.fakes.forge.server import Server
 from tests.fakes.github.changes import apps
 from tests.fakes.github.changes import repositories as changes
 from tests.fakes.github.guard import GitHubGuard
@@ -46,12 +47,14 @@ APP_EVENTS = (
 )
 
 
-class FakeGitHub:
+class FakeGitHub(Fake):
     """A GitHub on loopback, from `with` to its end. `url` is where it is.
 
     Leaving the block raises AssertionError with all that was not as GitHub describes it (unless `guard` is off), and with what
     went wrong in the fake itself.
     """
+
+    _name = "GitHub"
 
     def __init__(self, folder: Path, *, clock: Clock | None = None, guard: bool = True):
         _require_descriptions(guard)
@@ -60,7 +63,7 @@ class FakeGitHub:
         self.webhooks = Webhooks(self.state, self._guard.check_delivery if self._guard else None)
         self.state.tell = self.webhooks.tell
         self.limits = Limits(self.state.clock)
-        self._faults = Faults()
+        self._faults, self._outbox = Faults(), self.webhooks.outbox
         check = self._guard.check_exchange if self._guard else None
         self._hub = Hub(self.state, self.webhooks, self.limits, check)
         self._server = self._hub.server = Server(self.state.clock, self._faults, self._hub.answer)
@@ -68,38 +71,12 @@ class FakeGitHub:
         self._owner = self.state.add_account("whimbrel-owner", AccountType.USER)
         self.app: App = apps.register(self.state, self._owner, "Whimbrel", permissions=APP_PERMISSIONS, events=APP_EVENTS)
 
-    def __enter__(self) -> Self:
-        self.webhooks.outbox.start()
-        self._server.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        wrong = self._stop()
-        if wrong and kind is None:
-            raise AssertionError("The fake GitHub found:\n" + "\n".join(wrong))
-
-    def close(self) -> None:
-        """What leaving the block does."""
-        self.__exit__(None)
-
-    def _stop(self) -> list[str]:
-        """All that was wrong."""
-        self._server.stop()
-        self.webhooks.outbox.stop()
-        return self._server.errors + (self._guard.finish() if self._guard else [])
-
-    @property
-    def url(self) -> str:
-        return self.state.url
+    def _found(self) -> list[str]:
+        return self._guard.finish() if self._guard else []
 
     @property
     def api_url(self) -> str:
         return self.state.api_url
-
-    @property
-    def log(self) -> list[Exchange]:
-        """Every exchange so far, oldest first."""
-        return self._server.log
 
     @property
     def tokens(self) -> list[str]:
@@ -126,10 +103,6 @@ class FakeGitHub:
         """Every delivery, oldest first."""
         with self.state.lock:
             return list(self.webhooks.deliveries.values())
-
-    def drain(self) -> None:
-        """Return when every webhook of what has happened so far was answered, or failed."""
-        self.webhooks.outbox.drain()
 
     def use_app(self, app_id: int) -> App:
         """Make `app` the one that a manifest has registered."""
@@ -227,10 +200,6 @@ class FakeGitHub:
 
     def as_user(self, login: str) -> Person:
         return Person(self.state, self.state.account(login))
-
-    def fail(self, **what: Any) -> Fault:
-        """Let something go wrong; the fields are those of `faults.Fault`."""
-        return self._faults.add(Fault(**what))
 
 
 def _require_descriptions(guard: bool) -> None:

@@ -7,13 +7,14 @@ import secrets
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from bot.clock import SystemClock
 from bot.ports import Clock
-from tests.fakes.forge.faults import Fault, Faults
+from tests.fakes.forge.faults import Faults
 from tests.fakes.forge.gitstore import Files
-from tests.fakes.forge.server import Exchange, Server
+from tests.fakes.forge.hub import Fake
+from tests.fakes.forge.server import Server
 from tests.fakes.gitlab.changes import groups as group_changes
 from tests.fakes.gitlab.changes import projects as changes
 from tests.fakes.gitlab.changes import refs
@@ -31,19 +32,21 @@ ALL_EVENTS = (
 )  # fmt: skip
 
 
-class FakeGitLab:
+class FakeGitLab(Fake):
     """A GitLab on loopback, from `with` to its end. `url` is where it is.
 
     Leaving the block raises AssertionError with what went wrong in the fake itself, and (where `guard` is on) with all that was
     not as GitLab describes it.
     """
 
+    _name = "GitLab"
+
     def __init__(self, folder: Path, *, clock: Clock | None = None, guard: bool = False):
         self.state = State(folder, clock or SystemClock())
         self.webhooks = Webhooks(self.state)
         self.state.tell = self.webhooks.tell
         self.limits = Limits(self.state.clock)
-        self._faults = Faults()
+        self._faults, self._outbox = Faults(), self.webhooks.outbox
         self._guard = GitLabGuard() if guard else None
         check = self._guard.check if self._guard else None
         self._hub = Hub(self.state, self.webhooks, self.limits, check)
@@ -51,29 +54,8 @@ class FakeGitLab:
         self.state.url = self._server.url
         self._root = self.state.add_user("root", name="Administrator")
 
-    def __enter__(self) -> Self:
-        self.webhooks.outbox.start()
-        self._server.start()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        wrong = self._stop()
-        if wrong and kind is None:
-            raise AssertionError("The fake GitLab found:\n" + "\n".join(wrong))
-
-    def close(self) -> None:
-        """What leaving the block does."""
-        self.__exit__(None)
-
-    def _stop(self) -> list[str]:
-        """All that was wrong."""
-        self._server.stop()
-        self.webhooks.outbox.stop()
-        return self._server.errors + (self._guard.finish() if self._guard else [])
-
-    @property
-    def url(self) -> str:
-        return self.state.url
+    def _found(self) -> list[str]:
+        return self._guard.finish() if self._guard else []
 
     @property
     def api_url(self) -> str:
@@ -82,11 +64,6 @@ class FakeGitLab:
     @property
     def graphql_url(self) -> str:
         return f"{self.url}/api/graphql"
-
-    @property
-    def log(self) -> list[Exchange]:
-        """Every exchange so far, oldest first."""
-        return self._server.log
 
     @property
     def tokens(self) -> list[str]:
@@ -109,10 +86,6 @@ class FakeGitLab:
         """Every delivery, oldest first."""
         with self.state.lock:
             return list(self.webhooks.deliveries.values())
-
-    def drain(self) -> None:
-        """Return when every webhook of what has happened so far was answered, or failed."""
-        self.webhooks.outbox.drain()
 
     def create_group(self, path: str, **fields: Any) -> Group:
         """And the groups above it, where they are missing."""
@@ -217,10 +190,6 @@ class FakeGitLab:
     def as_user(self, username: str) -> Person:
         with self.state.lock:
             return Person(self.state, self.state.user(username))
-
-    def fail(self, **what: Any) -> Fault:
-        """Let something go wrong; the fields are those of `faults.Fault`."""
-        return self._faults.add(Fault(**what))
 
 
 def signing_token() -> str:

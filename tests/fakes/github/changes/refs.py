@@ -19,13 +19,11 @@ def settle(state: State, repository: Repository, by: Account) -> None:
     """Tell of every ref that is not where it was when this was last called."""
     before, after = repository.seen_refs, gitstore.refs(repository)
     repository.seen_refs = after
-    for name in sorted(before.keys() | after.keys()):
-        old, new = before.get(name, NO_COMMIT), after.get(name, NO_COMMIT)
-        if old != new:
-            repository.pushed_at = repository.updated_at = state.now()
-            _tell_push(state, repository, by, name, old, new)
-            if name.startswith(BRANCH):
-                _branch_moved(state, repository, by, name.removeprefix(BRANCH), new)
+    for name, old, new in gitstore.moved(before, after):
+        repository.pushed_at = repository.updated_at = state.now()
+        _tell_push(state, repository, by, name, old, new)
+        if name.startswith(BRANCH):
+            _branch_moved(state, repository, by, name.removeprefix(BRANCH), new)
 
 
 def check_protection(state: State, repository: Repository, by: Account, name: str) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import pygit2
-from graphql import GraphQLError, GraphQLResolveInfo, default_field_resolver, execute_sync, parse, validate
 
 from tests.contract import descriptions
+from tests.fakes.forge.graphql import run
 from tests.fakes.forge.refusals import Refused
 from tests.fakes.github.access import Actor
 from tests.fakes.github.graphql import mutations, pulls, repositories
-from tests.fakes.github.graphql.fields import Context, resolver
+from tests.fakes.github.graphql.fields import Context, resolvers
 from tests.fakes.github.limits import Limits
 from tests.fakes.github.records import JSON, Account, Comment, Issue, Pull, Repository, Review, Team
 from tests.fakes.github.state import State
@@ -39,40 +39,12 @@ class GraphQL:
 
     def run(self, asked: JSON, actor: Actor, limits: Limits) -> JSON:
         """Answer `{query, variables}` as GitHub does: data and errors, each error with its type and path."""
-        try:
-            document = parse(asked["query"])
-        except GraphQLError as wrong:
-            return {"errors": [wrong.formatted]}
-        if found := validate(self._schema, document):
-            return {"errors": [each.formatted for each in found]}
-        done = execute_sync(
-            self._schema, document, context_value=Context(self._state, actor, limits),
-            variable_values=asked.get("variables") or {}, operation_name=asked.get("operationName"),
-            field_resolver=_resolve, type_resolver=lambda value, *_: _type_name(value),
-        )  # fmt: skip
-        told: JSON = {"data": done.data}
-        if done.errors:
-            told["errors"] = [_error(each) for each in done.errors]
-        return told
+        context = Context(self._state, actor, limits)
+        return run(self._schema, resolvers, asked, context, refused=_type, type_resolver=lambda value, *_: _type_name(value))
 
 
-def _error(error: GraphQLError) -> JSON:
-    original = error.original_error
-    if isinstance(original, Refused):
-        return {**error.formatted, "type": _ERRORS.get(original.status, "UNPROCESSABLE"), "message": original.message}
-    if original is not None:
-        raise original
-    return dict(error.formatted)
-
-
-def _resolve(source: Any, info: GraphQLResolveInfo[Context], **arguments: Any) -> Any:
-    found = resolver(info.parent_type.name, info.field_name)
-    if found is not None:
-        return found(source, info.context, **arguments)
-    known = info.field_name in source if isinstance(source, dict) else hasattr(source, info.field_name)
-    if not known:
-        raise NotImplementedError(f"the fake does not answer {info.parent_type.name}.{info.field_name}")
-    return default_field_resolver(source, info, **arguments)
+def _type(refused: Refused) -> JSON:
+    return {"type": _ERRORS.get(refused.status, "UNPROCESSABLE")}
 
 
 def _type_name(value: Any) -> str:

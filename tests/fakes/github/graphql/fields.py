@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tests.fakes.forge.graphql import Resolvers
 from tests.fakes.forge.refusals import Refused, not_found
 from tests.fakes.github import access
 from tests.fakes.github.access import Actor
@@ -15,8 +16,8 @@ from tests.fakes.github.records import JSON, Repository
 from tests.fakes.github.state import State
 
 LARGEST_PAGE = 100
-Resolver = Callable[..., Any]
-_resolvers: dict[tuple[str, str], Resolver] = {}
+resolvers = Resolvers()
+field, reads = resolvers.field, resolvers.reads
 
 
 @dataclass(frozen=True)
@@ -29,26 +30,6 @@ class Context:
         if not access.sees(self.actor, repository):
             raise not_found()
         return repository
-
-
-def field(of: str, name: str) -> Callable[[Resolver], Resolver]:
-    """Declare the resolver of a field: a function of (source, context, **arguments)."""
-
-    def declare(found: Resolver) -> Resolver:
-        _resolvers[of, name] = found
-        return found
-
-    return declare
-
-
-def resolver(of: str, name: str) -> Resolver | None:
-    return _resolvers.get((of, name))
-
-
-def reads(of: str, **attributes: str) -> None:
-    """Fields that are an attribute under another name."""
-    for name, attribute in attributes.items():
-        _resolvers[of, name] = lambda source, _context, _attribute=attribute: getattr(source, _attribute)
 
 
 def connection(

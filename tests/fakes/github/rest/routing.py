@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from werkzeug.routing import Map, Rule
 
 from tests.fakes.forge.refusals import Refused
+from tests.fakes.forge.routing import Reply
 from tests.fakes.github.access import Actor
 from tests.fakes.github.access import require as require_access
 from tests.fakes.github.limits import Limits
@@ -17,16 +18,9 @@ from tests.fakes.github.records import JSON, Account, App, Repository
 from tests.fakes.github.state import State
 from tests.fakes.github.webhooks import Webhooks
 
+__all__ = ["Call", "Handler", "Reply", "Route", "on", "routes"]
+
 LARGEST_PAGE = 100
-
-
-@dataclass(frozen=True)
-class Reply:
-    """`body` is JSON, text, or None for none."""
-
-    status: int = 200
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -15,13 +15,11 @@ def settle(state: State, project: Project, by: User) -> None:
     """Tell of every ref that is not where it was when this was last called."""
     before, after = project.seen_refs, gitstore.refs(project)
     project.seen_refs = after
-    for name in sorted(before.keys() | after.keys()):
-        old, new = before.get(name, NO_COMMIT), after.get(name, NO_COMMIT)
-        if old != new:
-            project.last_activity_at = project.updated_at = state.now()
-            _tell(state, project, by, name, old, new)
-            if name.startswith(BRANCH):
-                _moved(state, project, by, name.removeprefix(BRANCH), new)
+    for name, old, new in gitstore.moved(before, after):
+        project.last_activity_at = project.updated_at = state.now()
+        _tell(state, project, by, name, old, new)
+        if name.startswith(BRANCH):
+            _moved(state, project, by, name.removeprefix(BRANCH), new)
 
 
 def _tell(state: State, project: Project, by: User, name: str, old: str, new: str) -> None:

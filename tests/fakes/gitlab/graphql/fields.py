@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.fakes.forge.graphql import Resolvers
 from tests.fakes.gitlab.access import Actor
 from tests.fakes.gitlab.records import JSON, MergeRequest
 from tests.fakes.gitlab.state import State
@@ -22,22 +23,8 @@ class Context:
     """Of which it was asked whether they can be merged."""
 
 
-Resolver = Callable[..., Any]
-_resolvers: dict[tuple[str, str], Resolver] = {}
-
-
-def on(kind: str, name: str) -> Callable[[Resolver], Resolver]:
-    """Declare what answers a field of a type: it is given the source, the context and the arguments."""
-
-    def declare(resolver: Resolver) -> Resolver:
-        _resolvers[kind, name] = resolver
-        return resolver
-
-    return declare
-
-
-def resolver(kind: str, name: str) -> Resolver | None:
-    return _resolvers.get((kind, name))
+resolvers = Resolvers()
+on, reads = resolvers.field, resolvers.reads
 
 
 def gid(kind: str, number: int) -> str:

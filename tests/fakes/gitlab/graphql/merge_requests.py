@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.fakes.forge import gitstore
 from tests.fakes.gitlab import access, merging
-from tests.fakes.gitlab.graphql.fields import Context, gid, on, page
+from tests.fakes.gitlab.graphql.fields import Context, gid, on, page, reads
 from tests.fakes.gitlab.graphql.projects import commit
 from tests.fakes.gitlab.payloads import discussions as shapes
 from tests.fakes.gitlab.payloads.basics import when
@@ -84,8 +84,7 @@ _PLAIN = {
     "approvalsRequired": lambda found: found.project.approvals_required,
     "approvalsLeft": merging.missing_approvals,
 }
-for _field, _read in _PLAIN.items():
-    on("MergeRequest", _field)(lambda found, _context, _read=_read: _read(found))
+reads("MergeRequest", **_PLAIN)
 
 _LISTS = {
     "approvedBy": lambda found: [each for each, _ in found.approved_by],
@@ -202,5 +201,4 @@ _NOTES = {
     "updatedAt": lambda found: when(found.updated_at),
     "resolved": lambda found: found.resolved_by is not None,
 }
-for _field, _note in _NOTES.items():
-    on("Note", _field)(lambda found, _context, _read=_note: _read(found))
+reads("Note", **_NOTES)

@@ -10,7 +10,7 @@ import pygit2
 from tests.fakes.forge import gitstore
 from tests.fakes.forge.refusals import Refused
 from tests.fakes.gitlab import access
-from tests.fakes.gitlab.graphql.fields import Context, gid, on, page
+from tests.fakes.gitlab.graphql.fields import Context, gid, on, page, reads
 from tests.fakes.gitlab.payloads import projects as shapes
 from tests.fakes.gitlab.payloads.basics import when
 from tests.fakes.gitlab.records import JSON, Group, Level, Project
@@ -126,8 +126,7 @@ _PLAIN = {
     "id": lambda found: gid("Project", found.id),
     "languages": lambda found: [{"name": name, "share": share, "color": None} for name, share in found.languages.items()],
 }
-for _field, _read in _PLAIN.items():
-    on("Project", _field)(lambda found, _context, _read=_read: _read(found))
+reads("Project", **_PLAIN)
 
 
 @on("Project", "webUrl")

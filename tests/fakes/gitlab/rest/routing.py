@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from urllib.parse import quote, unquote, urlencode
@@ -13,6 +13,7 @@ from urllib.parse import quote, unquote, urlencode
 from werkzeug.routing import Map, Rule
 
 from tests.fakes.forge.refusals import Refused
+from tests.fakes.forge.routing import Reply
 from tests.fakes.gitlab import access
 from tests.fakes.gitlab.access import Actor
 from tests.fakes.gitlab.changes.projects import check_writable
@@ -21,18 +22,11 @@ from tests.fakes.gitlab.records import JSON, Level, Project, User
 from tests.fakes.gitlab.state import State, bad_parameter
 from tests.fakes.gitlab.webhooks import Webhooks
 
+__all__ = ["READ_SCOPES", "WRITE_SCOPES", "Call", "Handler", "Reply", "Route", "declared", "on", "routes"]
+
 LARGEST_PAGE = 100
 UNCOUNTED = 10_000
 """Lists that are longer tell no totals."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """`body` is JSON, bytes, or None for none."""
-
-    status: int = 200
-    body: Any = None
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
