@@ -18,7 +18,7 @@ from bot.campaigns.proposals import tell_proposals
 from bot.campaigns.pump import pump, sweep
 from bot.campaigns.redelivery import Deliverer, redeliver_missed
 from bot.campaigns.refreshing import close_done, refresh_conflicting
-from bot.campaigns.scheduling import start_due
+from bot.campaigns.scheduling import forget_ended, start_due
 from bot.campaigns.sources import look_after
 from bot.campaigns.upkeep import Keeper, keep_up
 from bot.domain.org_policies import OrgPolicy
@@ -160,6 +160,7 @@ class Scheduler:
         if now - self._forgotten >= FORGET_EVERY_SECONDS:
             self._forgotten = now
             forget_old(self.services)
+            forget_ended(self.services)
         pump(self.services, self.queue, workers=self._workers())
 
     def try_round(self) -> None:

@@ -26,6 +26,8 @@ from bot.store.starts import End, Start
 
 LEASE = timedelta(minutes=5)
 """For so long nobody else takes what somebody has taken; making a long plan renews it."""
+KEPT = timedelta(days=90)
+"""Longer than any slot is looked back for."""
 WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(minutes=30)
 
@@ -47,6 +49,12 @@ def start_due(services: Services) -> int:
         return 0
     _Starting(services, catalogue, start).do()
     return 1
+
+
+def forget_ended(services: Services) -> int:
+    """Delete what ended long ago; return how many. The audit trail still knows of it."""
+    with services.database.transaction(durable=False) as tx:
+        return starts.forget(tx, before=services.clock.now() - KEPT)
 
 
 def note_due(services: Services, catalogue: Catalogue) -> None:

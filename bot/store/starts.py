@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Row, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, select, update
 
 from bot.domain.schedules import Schedule
 from bot.store.database import upsert
@@ -118,6 +118,17 @@ def last(tx: Connection, org: str, policy: str) -> Start | None:
     newest = select(starts).where(*own).order_by(starts.c.slot.desc()).limit(1)
     found = tx.execute(newest).one_or_none()
     return None if found is None else _start(found)
+
+
+def forget(tx: Connection, *, before: datetime) -> int:
+    """Delete what ended before then, but the newest of each policy; return how many. A slot is not decided on again."""
+    newer = starts.alias()
+    followed = (
+        select(newer.c.org)
+        .where(newer.c.org == starts.c.org, newer.c.policy == starts.c.policy, newer.c.slot > starts.c.slot)
+        .exists()
+    )
+    return tx.execute(delete(starts).where(starts.c.state != "waiting", starts.c.at < before, followed)).rowcount
 
 
 def _tell(tx: Connection, start: Start, **values: Any) -> bool:

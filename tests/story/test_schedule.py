@@ -91,6 +91,7 @@ steps: [{template: note.md.j2, to: NOTE.md, mode: overwrite}]
 """
 
 
+@pytest.mark.slow
 def test_policies_come_from_the_organizations_own_repository(project: Project) -> None:
     project.write_org(policies_from={"repository": "acme/platform"}, campaigns=["standardize", "kind"])
     bare = project.repository("platform", {"whimbrel/templates/note.md.j2": b"Be kind.\n"})

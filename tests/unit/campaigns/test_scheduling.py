@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select
 
 from bot.campaigns import control
-from bot.campaigns.scheduling import LEASE, outlook, start_due
+from bot.campaigns.scheduling import KEPT, LEASE, forget_ended, outlook, start_due
 from bot.errors import HostUnavailable
 from bot.store import audit
 from bot.store.schema import campaigns, starts
@@ -213,6 +213,17 @@ def test_who_was_given_up_as_dead_starts_nothing_when_it_comes_back(world: World
     start_due(world.services)
     assert became(world) == ["19 03:00 started: 1 targets, 0 repositories skipped"]
     assert told(world) == ["campaign.started by schedule"]
+
+
+def test_what_ended_long_ago_is_forgotten_but_for_the_last(world: World) -> None:
+    world.repository("one")
+    adopt(world, {"schedule": "0 3 * * *"})
+    for _ in range(5):
+        world.clock.advance(DAY)
+        start_due(world.services)
+    assert (forget_ended(world.services), len(became(world))) == (0, 5)
+    world.clock.advance(KEPT.total_seconds())
+    assert (forget_ended(world.services), len(became(world))) == (4, 1)
 
 
 def test_the_outlook_says_when_next_and_what_came_of_it_last(world: World) -> None:
