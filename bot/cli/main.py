@@ -29,6 +29,8 @@ COMMANDS = {
     "status": ("bot.cli.reports:status", "One campaign, or all of them."),
     "runs": ("bot.cli.reports:runs", "Every run of a campaign."),
     "show": ("bot.cli.reports:show", "One run: timeline, diff, checks, transcript, cost."),
+    "prs": ("bot.cli.pull_requests:prs", "The pull requests of a campaign: list, merge, close, comment, rebase."),
+    "adopt": ("bot.cli.pull_requests:adopt", "Follow pull requests that others have opened for a policy."),
     "report": ("bot.cli.report:report", "The reports of a campaign that makes some: one document, or a folder."),
     "quota": ("bot.cli.reports:quota", "What each org may spend in a month, and has spent."),
     "pause": ("bot.cli.control:pause", "Begin nothing more of a campaign."),

@@ -111,8 +111,10 @@ class LocalHost:
     def pull_request(self, repository: Repository, number: int) -> PullRequest:
         return self._value(repository, self._records(repository).pull_request(number))
 
-    def open_pull_request(self, repository: Repository, *, branch: str, base: str, text: PullRequestText) -> PullRequest:
-        """Raises HostError where there is nothing to review, or the repository is archived."""
+    def open_pull_request(
+        self, repository: Repository, *, branch: str, base: str, text: PullRequestText, author: str = AUTHOR
+    ) -> PullRequest:
+        """The bot's, or a person's. Raises HostError where there is nothing to review, or the repository is archived."""
         records = self._records(repository)
         with records.locked():
             known = records.pull_requests()
@@ -127,7 +129,7 @@ class LocalHost:
                 branch=branch,
                 base=base,
                 head=self._reviewable(repository, records.repository(), branch, base),
-                author=AUTHOR,
+                author=author,
                 created_at=now,
                 updated_at=now,
             )
