@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 
 import click
 from rich.table import Table
@@ -15,7 +15,7 @@ from bot.config import Settings, assemble
 from bot.domain.commands import parse
 from bot.domain.events import Commented, RepositoryRef
 from bot.domain.org_policies import OrgPolicy
-from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, Review, Thread
+from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestText, Review, Thread
 from bot.domain.redaction import one_line, visible
 from bot.domain.repositories import Repository
 from bot.errors import UsageError
@@ -106,6 +106,33 @@ def close(repository: str, number: int, org: str) -> None:
     """Close it without merging; it stays closed."""
     _host(org).close(_repository(org, repository), number, by=actor())
     click.echo(f"#{number} is closed")
+
+
+@pr.command("open")
+@click.argument("repository")
+@click.argument("branch")
+@org_option
+@click.option("--title", required=True, help="What it is called.")
+@click.option("--body", default="", help="What it says.")
+def open_(repository: str, branch: str, org: str, title: str, body: str) -> None:
+    """Open one of a branch of yours."""
+    host, place = _host(org), _repository(org, repository)
+    base = host.repository(org, repository).default_branch
+    made = host.open_pull_request(place, branch=branch, base=base, text=PullRequestText(title, body), author=actor())
+    click.echo(f"#{made.number} is open: {made.url}")
+
+
+@pr.command()
+@click.argument("repository")
+@click.argument("number", type=int)
+@click.argument("labels", nargs=-1)
+@org_option
+def label(repository: str, number: int, labels: Sequence[str], org: str) -> None:
+    """Give it these labels, in the place of those that it has. whimbrel:off has the bot leave the repository alone."""
+    host, place = _host(org), _repository(org, repository)
+    text = replace(host.pull_request(place, number).text, labels=tuple(labels))
+    host.update_pull_request(place, number, text)
+    click.echo(f"#{number}: {', '.join(labels) or 'no label'}")
 
 
 @pr.command()

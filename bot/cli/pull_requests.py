@@ -37,7 +37,7 @@ Examples:
   whimbrel prs c0ffee1234 comment -m 'The freeze ends on Monday.' --yes"""
 )
 @click.argument("campaign")
-@click.argument("action", type=click.Choice([LIST, *Action]), default=LIST)
+@click.argument("action", type=click.Choice([LIST, *(each.value for each in Action)]), default=LIST)
 @click.option("--state", "states", multiple=True, type=click.Choice(list(STATES)), help="Only those; several must all hold.")
 @click.option("--repo", "repos", multiple=True, metavar="GLOB", help="Only in repositories whose name matches.")
 @click.option("-m", "--message", default="", help="What `comment` says, or why `close` closes.")

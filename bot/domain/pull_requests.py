@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
@@ -14,6 +14,10 @@ class PullRequestState(StrEnum):
     CLOSED = "closed"
 
 
+OWN_CHECKS = "whimbrel/"
+"""How the name of each check begins that the bot reports itself: it is none of CI's."""
+
+
 class ChecksState(StrEnum):
     """What CI says of the head; `none` where it says nothing."""
 
@@ -21,6 +25,16 @@ class ChecksState(StrEnum):
     PENDING = "pending"
     PASSED = "passed"
     FAILED = "failed"
+
+
+def checks_state(results: Mapping[str, bool | None]) -> ChecksState:
+    """What checks come to, by their names: one that failed is enough to fail, one that runs (None) to wait."""
+    theirs = {passed for name, passed in results.items() if not name.startswith(OWN_CHECKS)}
+    if not theirs:
+        return ChecksState.NONE
+    if False in theirs:
+        return ChecksState.FAILED
+    return ChecksState.PENDING if None in theirs else ChecksState.PASSED
 
 
 class ReviewState(StrEnum):

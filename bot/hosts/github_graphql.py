@@ -13,6 +13,7 @@ from bot.domain.pull_requests import (
     PullRequestText,
     Review,
     ReviewState,
+    checks_state,
     head_name,
 )
 from bot.domain.repositories import Repository
@@ -57,7 +58,13 @@ def _pull_request(said: int) -> str:
 fragment pull on PullRequest {
   id number state isDraft isCrossRepository headRepositoryOwner { login } title body url headRefName headRefOid baseRefName
   updatedAt mergeable reviewDecision
-  statusCheckRollup { state }
+  statusCheckRollup {
+    state
+    contexts(first: 50) {
+      totalCount
+      nodes { ... on CheckRun { name status conclusion } ... on StatusContext { context state } }
+    }
+  }
   commits(last: 10) { nodes { commit { oid parents(first: 2) { totalCount } } } }
   latestOpinionatedReviews(last: 30, writersOnly: true) { nodes { state } }
   author { __typename login }
@@ -135,6 +142,7 @@ _CHECKS = {
     "PENDING": ChecksState.PENDING,
     "EXPECTED": ChecksState.PENDING,
 }
+_FINE = frozenset({"SUCCESS", "NEUTRAL", "SKIPPED"})
 _REGULAR = 0o170000, 0o100000
 
 
@@ -185,7 +193,7 @@ def pull_request_value(node: Node) -> PullRequest:
             for each in _nodes(node["reviews"])
         ),
         author=login(node["author"]),
-        checks=_CHECKS.get((node["statusCheckRollup"] or {}).get("state", ""), ChecksState.NONE),
+        checks=_checks(node["statusCheckRollup"]),
         review=_review(node),
         conflicts=_CONFLICTS.get(node["mergeable"]) if state is PullRequestState.OPEN else None,
         commits=tuple(str(each["oid"]) for each in commits if each["parents"]["totalCount"] < 2),
@@ -196,6 +204,23 @@ def pull_request_value(node: Node) -> PullRequest:
 def _fork_owner(node: Node) -> str:
     """Empty for a branch of the repository itself; `ghost` where the account is deleted."""
     return login(node["headRepositoryOwner"]) if node["isCrossRepository"] else ""
+
+
+def _checks(rollup: Node | None) -> ChecksState:
+    """Without the bot's own; where there are more than are told, GitHub's own sum."""
+    if rollup is None:
+        return ChecksState.NONE
+    told = _nodes(rollup["contexts"])
+    if len(told) < rollup["contexts"]["totalCount"]:
+        return _CHECKS[rollup["state"]]
+    return checks_state({str(each.get("context") or each.get("name")): _passed(each) for each in told})
+
+
+def _passed(check: Node) -> bool | None:
+    """Of a check run, or a status; None while it is not known."""
+    if "context" in check:
+        return {"SUCCESS": True, "PENDING": None, "EXPECTED": None}.get(check["state"], False)
+    return check["conclusion"] in _FINE if check["status"] == "COMPLETED" else None
 
 
 def _review(node: Node) -> ReviewState:

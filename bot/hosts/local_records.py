@@ -24,6 +24,7 @@ from bot.domain.pull_requests import (
     PullRequestText,
     Reaction,
     Review,
+    checks_state,
     review_state,
 )
 from bot.errors import HostError, NotFound
@@ -113,13 +114,7 @@ class ChecksRecord(BaseModel):
 
     @property
     def state(self) -> ChecksState:
-        """What all of them come to: one that failed is enough to fail, one that runs to wait."""
-        results = {report.passed for report in self.reports.values()}
-        if not results:
-            return ChecksState.NONE
-        if False in results:
-            return ChecksState.FAILED
-        return ChecksState.PENDING if None in results else ChecksState.PASSED
+        return checks_state({name: report.passed for name, report in self.reports.items()})
 
 
 class Records:

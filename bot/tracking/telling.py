@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from bot.domain.markdown import neutral
 from bot.domain.money import dollars
 from bot.domain.org_policies import OrgPolicy
-from bot.domain.pull_requests import CheckReport, Thread
+from bot.domain.pull_requests import OWN_CHECKS, CheckReport, Thread
 from bot.domain.redaction import one_line, redact
 from bot.domain.repositories import Repository
 from bot.domain.states import Outcome, RunState, Stage
@@ -117,7 +117,7 @@ def _report(tx: Connection, services: Services, run_id: str, fence: int) -> Chec
     checks, cost = verdict.get("children", []), dollars(run.cost)
     about = {"checks": checks, "policy": run.policy, "run": run.id, "cost": cost, "tokens": run.tokens}
     return CheckReport(
-        name=f"whimbrel/{run.policy}",
+        name=f"{OWN_CHECKS}{run.policy}",
         passed=verdict.get("decision") == "pass" if verdict else None,
         title=neutral(one_line(redact(f"{verdict.get('reason', 'no verdict')}{f', {cost}' if run.tokens else ''}"))),
         summary=services.replies().render("comments/check.md.j2", about),

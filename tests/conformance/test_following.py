@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import pytest
 
@@ -21,7 +21,7 @@ from bot.domain.pull_requests import (
 from bot.domain.repositories import Repository
 from bot.errors import HostError
 from bot.hosts.local import LocalHost
-from bot.ports import DecidesPullRequests, FollowsPullRequests, Host
+from bot.ports import Conversation, DecidesPullRequests, FollowsPullRequests, Host
 from tests.fakes import repositories
 from tests.fakes.github_subject import GitHubSubject, github_as_app, github_with_token
 from tests.fakes.gitlab_subject import GitLabSubject, gitlab_as_group
@@ -228,6 +228,10 @@ def publish(people: People, host: Host, name: str, *, draft: bool = False) -> Pu
     return host.open_pull_request(place(name), branch=BRANCH, base="main", text=text)
 
 
+def conversation_of(host: Host) -> Conversation:
+    return cast("Conversation", host)  # each of them is both
+
+
 def now(host: Host, *refs: PullRequestRef) -> dict[PullRequestRef, PullRequest]:
     assert isinstance(host, FollowsPullRequests)
     return dict(host.pull_requests_now("acme", refs))
@@ -266,6 +270,9 @@ class TestFollowing:
         opened = publish(people, host, "tool")
         for passed, state in ((None, ChecksState.PENDING), (False, ChecksState.FAILED), (True, ChecksState.PASSED)):
             people.check("tool", opened.head, passed)
+            assert the_one(host, number=opened.number).checks is state
+            own = CheckReport("whimbrel/notes", passed is not True, "The bot's own says nothing of CI", "")
+            conversation_of(host).report_check(place("tool"), opened.head, own)
             assert the_one(host, number=opened.number).checks is state
         people.push("tool", {"x": b"x"}, branch=BRANCH)
         assert the_one(host, number=opened.number).checks is ChecksState.NONE

@@ -10,7 +10,7 @@ from tests.fakes.github import access
 from tests.fakes.github.graphql.fields import Context, connection, field, reads
 from tests.fakes.github.payloads.basics import when
 from tests.fakes.github.payloads.repositories import html_url
-from tests.fakes.github.records import JSON, Account, Comment, Issue, Pull, Repository, Review, Team
+from tests.fakes.github.records import JSON, Account, CheckRun, Comment, Issue, Pull, Repository, Review, Team
 
 reads(
     "PullRequest", id="node_id", databaseId="id", author="user", headRefName="head_ref", headRefOid="head_sha",
@@ -167,9 +167,21 @@ def status_check_rollup(source: Pull, context: Context) -> JSON | None:
     said = {run.conclusion or "pending" for run in runs} | set(newest.values())
     if not said:
         return None
+    told = [_check_run(run) for run in runs]
+    told += [{"__typename": "StatusContext", "context": name, "state": state.upper()} for name, state in newest.items()]
     if said - {"success", "neutral", "skipped", "pending"}:
-        return {"state": "FAILURE"}
-    return {"state": "PENDING" if "pending" in said else "SUCCESS"}
+        return {"state": "FAILURE", "told": told}
+    return {"state": "PENDING" if "pending" in said else "SUCCESS", "told": told}
+
+
+def _check_run(run: CheckRun) -> JSON:
+    conclusion = run.conclusion and run.conclusion.upper()
+    return {"__typename": "CheckRun", "name": run.name, "status": run.status.upper(), "conclusion": conclusion}
+
+
+@field("StatusCheckRollup", "contexts")
+def rollup_contexts(source: JSON, _: Context, **page: Any) -> JSON:
+    return connection(source["told"], **page)
 
 
 @field("PullRequest", "latestOpinionatedReviews")
