@@ -82,7 +82,7 @@ def adopt(policy: str, urls: Sequence[str], as_json: bool) -> None:
     by_org = _by_org(load(settings), [parse_address(url) for url in urls])
     with assemble(settings) as services:
         found = {
-            org: adopting.adopt(services, choose(settings, policy, org), refs, actor=actor()) for org, refs in by_org.items()
+            org: adopting.adopt(services, choose(services, policy, org), refs, actor=actor()) for org, refs in by_org.items()
         }
     adopted = [(org, each) for org, some in found.items() for each in some]
     if as_json:
