@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from bot.config import Settings
 from bot.domain.org_policies import OrgPolicy
 from bot.errors import ConfigurationError, HostError, NotFound
+from bot.hosts.github_app import PUSH_WORKFLOWS
 from bot.hosts.github_credentials import GITHUB, GitHubApp, Token, load, webhook_signers
 from bot.hosts.github_setup import EVENTS, AppSettings, login_of, missing
 
@@ -29,13 +30,20 @@ def instances(orgs: Iterable[OrgPolicy]) -> Mapping[str, list[str]]:
     return found
 
 
-def checks(settings: Settings, url: str, orgs: Iterable[str]) -> Iterator[tuple[str, Check]]:
+def fork_owners(orgs: Iterable[OrgPolicy], url: str) -> list[str]:
+    """Where the forks of the orgs on that instance go, as far as their policies say."""
+    return sorted({org.forks for org in orgs if org.forks and org.host_kind == "github" and org.host_url == url})
+
+
+def checks(settings: Settings, url: str, orgs: Iterable[str], forks: Iterable[str] = ()) -> Iterator[tuple[str, Check]]:
     """Each check of an instance with its subject. Raises ConfigurationError where there is no way to ask it anything."""
     name = urlsplit(url).netloc
     match load(settings.home, url, os.environ):
         case GitHubApp() as app:
             heard = any(each.instance == urlsplit(url).hostname for each in webhook_signers(settings.home, os.environ))
             yield from _app_checks(name, url, app, orgs, heard=heard)
+            for owner in forks:
+                yield f"{name} forks to {owner}", partial(_forks, AppSettings(url, app), owner)
         case Token() as token:
             yield f"{name} token", partial(_token, url, token)
         case _:
@@ -109,6 +117,21 @@ def _installation(settings: AppSettings, org: str) -> str:
     if lacking := missing(found.permissions):
         raise HostError(f"an owner has not granted {', '.join(lacking)}", mend=f"accept them: {found.html_url}")
     return f"installed, on {'all' if found.repository_selection == 'all' else 'selected'} repositories"
+
+
+def _forks(settings: AppSettings, owner: str) -> str:
+    """May the App make forks there, and push to them? GitHub asks for all repositories of the destination."""
+    try:
+        found = settings.installation(owner)
+    except NotFound as error:
+        mend = f"an owner of {owner} installs it, on all repositories: {settings.app().install_url}"
+        raise HostError(f"the app is not installed on {owner}, where forks go", mend=mend) from error
+    if lacking := missing(found.permissions, {**PUSH_WORKFLOWS, "administration": "write"}):
+        mend = f"grant them in the app's settings, and accept them: {found.html_url}; or fork by hand what needs it"
+        raise HostError(f"to make forks it lacks {', '.join(lacking)}", mend=mend)
+    if found.repository_selection != "all":
+        raise HostError("it makes no forks where it has selected repositories alone", mend=f"choose all: {found.html_url}")
+    return "it may make forks there, and push to them"
 
 
 def _token(url: str, token: Token) -> str:

@@ -101,14 +101,14 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _examine_hosts(settings: Settings) -> Iterator[Finding]:
     from bot.cli.common import load
-    from bot.cli.doctor_github import checks, instances
+    from bot.cli.doctor_github import checks, fork_owners, instances
 
     try:
         orgs = load(settings).orgs.values()
     except WhimbrelError:  # what is wrong with the policies was told before
         return
     for url, names in instances(orgs).items():
-        yield from _examine_host(url, partial(checks, settings, url, names))
+        yield from _examine_host(url, partial(checks, settings, url, names, fork_owners(orgs, url)))
     for org in orgs:
         if org.host_kind == "gitlab":
             from bot.cli import doctor_gitlab  # python-gitlab takes its time

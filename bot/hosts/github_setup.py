@@ -139,13 +139,13 @@ def convert(url: str, code: str) -> GitHubApp:
     return GitHubApp(made.id, made.slug, made.pem, secrets, made.html_url)
 
 
-def missing(granted: Permissions) -> list[str]:
-    """What of PERMISSIONS is not granted, as `contents: write (it has read)`."""
+def missing(granted: Permissions, wanted: Permissions | None = None) -> list[str]:
+    """What of `wanted`, else of PERMISSIONS, is not granted, as `contents: write (it has read)`."""
     lacking = []
-    for name, wanted in PERMISSIONS.items():
+    for name, needed in (wanted or {name: each.level for name, each in PERMISSIONS.items()}).items():
         level = granted.get(name, "none")
-        if LEVELS.index(level) < LEVELS.index(wanted.level):
-            lacking.append(f"{name}: {wanted.level} (it has {level})")
+        if LEVELS.index(level) < LEVELS.index(needed):
+            lacking.append(f"{name}: {needed} (it has {level})")
     return lacking
 
 
@@ -160,8 +160,8 @@ class AppSettings:
         return answer_of(AppAnswer, self._get("/app"), "GitHub")
 
     def installation(self, org: str) -> InstallationAnswer:
-        """Raises NotFound where it is not installed."""
-        return answer_of(InstallationAnswer, self._get(f"/orgs/{quote(org, safe='')}/installation"), "GitHub")
+        """On an organization, or on a person's account. Raises NotFound where it is not installed."""
+        return answer_of(InstallationAnswer, self._get(f"/users/{quote(org, safe='')}/installation"), "GitHub")
 
     def webhook_url(self) -> str:
         """Empty where it has none."""

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 from click.testing import CliRunner
 
-from bot.cli.doctor_github import checks, instances
+from bot.cli.doctor_github import checks, fork_owners, instances
 from bot.cli.main import cli
 from bot.config import Settings
 from bot.domain.org_policies import OrgPolicy
@@ -37,10 +37,10 @@ def settings(hub: FakeGitHub, tmp_path: Path) -> Settings:
     return made
 
 
-def found(settings: Settings, hub: FakeGitHub) -> Mapping[str, str]:
+def found(settings: Settings, hub: FakeGitHub, *forks: str) -> Mapping[str, str]:
     """What each check says, by the last word of its subject: what is wrong begins with a cross, and ends with its mend."""
     said = {}
-    for subject, check in checks(settings, hub.url, ["acme"]):
+    for subject, check in checks(settings, hub.url, ["acme"], forks):
         try:
             said[subject.split()[-1]] = check()
         except WhimbrelError as error:
@@ -55,6 +55,7 @@ def org(host: str, name: str = "acme") -> OrgPolicy:
 def test_orgs_are_checked_where_they_are() -> None:
     ghes = "https://github.example.com"
     orgs = [org("github"), org("local:."), org(f"github:{ghes}/"), org("github", "other")]
+    assert fork_owners([*orgs, org("github").model_copy(update={"forks": "x"})], "https://github.com") == ["x"]
     assert instances(orgs) == {"https://github.com": ["acme", "other"], ghes: ["acme"]}
 
 
@@ -121,6 +122,21 @@ def test_an_app_that_does_not_hear_of_something_is_told_of(settings: Settings, h
     hub.webhook_url = WEBHOOK
     hub.app.events.remove("push")
     assert "it does not hear of push" in found(settings, hub)["webhook"]
+
+
+def test_where_forks_go_is_checked_too(settings: Settings, hub: FakeGitHub) -> None:
+    hub.create_org("acme-forks")
+    hub.add_user("robot")
+    assert "is not installed on acme-forks, where forks go" in found(settings, hub, "acme-forks")["acme-forks"]
+    hub.app.permissions["administration"] = "write"
+    installation = hub.install("acme-forks", permissions={"contents": "write", "workflows": "write", "metadata": "read"})
+    assert "to make forks it lacks administration: write (it has none)" in found(settings, hub, "acme-forks")["acme-forks"]
+    hub.accept_permissions(installation, {"contents": "write", "workflows": "write", "administration": "write"})
+    assert found(settings, hub, "acme-forks")["acme-forks"] == "it may make forks there, and push to them"
+    hub.create_repository("acme-forks", "one")
+    hub.select(installation, ["one"])
+    assert "selected repositories alone" in found(settings, hub, "acme-forks")["acme-forks"]
+    assert "is not installed on robot" in found(settings, hub, "robot")["robot"]
 
 
 def test_deliveries_that_do_not_arrive_are_told_of(settings: Settings, hub: FakeGitHub) -> None:
