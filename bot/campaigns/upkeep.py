@@ -48,7 +48,7 @@ def _watch_token(services: Services, keeper: Keeper) -> None:
         host_tokens.remember(tx, keeper.org, keeper.name, token, now)
         if not token.ends_soon(now):
             return
-        if effects.do_once(tx, keeper.org, f"expiry:{keeper.name}:{token.expires_at}", now):
+        if effects.do_once(tx, keeper.org, f"expiry:{keeper.name}:{token.expires_at:%Y-%m-%d}", now):
             reason = f"the token {token.name} of {token.login} ends on {token.expires_at:%Y-%m-%d}"
             _record(tx, services, keeper, "token.expiring", keeper.name, reason)
             log.warning("%s: %s; a new one is needed before that", keeper.name, reason)
