@@ -15,6 +15,7 @@ from tests.fakes.repositories import Files
 from tests.fakes.world import World
 
 BRANCH = "kinder"
+DETECT = "detect: {run: 'touch /tmp/detected'}\n"
 
 
 class Proposals(Site):
@@ -73,9 +74,11 @@ def test_one_comment_is_edited_with_each_push(site: Proposals) -> None:
 
 
 def test_nothing_of_a_proposal_is_kept_or_run(site: Proposals) -> None:
-    """It has a command and a prompt; there is no sandbox and no model in this world, and asking for one fails."""
+    """It has commands, `detect:` too, and a prompt; in this world asking for a sandbox or a model fails."""
     steps = "steps: [{run: 'touch /tmp/proposed'}, {prompt: '{{ cycler.__init__ }}', model: claude-sonnet-5-5}]"
-    proposed = f"name: others\ndescription: x\non: {{schedule: '* * * * *', template_changed: true}}\n{steps}\n".encode()
+    proposed = (
+        f"name: others\ndescription: x\non: {{schedule: '* * * * *', template_changed: true}}\n{steps}\n{DETECT}".encode()
+    )
     before = (counted(site), site.catalogue().listed(site.world.org))
     number, _ = site.propose(files(others=proposed, notes=policy()))
     said = site.told(number)

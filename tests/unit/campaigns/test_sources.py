@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pygit2
 import pytest
 
+from bot.campaigns.inbox import Inbox
 from bot.campaigns.scheduling import start_due
 from bot.campaigns.sources import expect_news, look_after
 from bot.domain.events import Pushed, RepositoryRef
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policy_sources import Sourced
 from bot.errors import HostUnavailable, PolicyError, UsageError
+from bot.hosts.github_events import normalise_github
 from bot.policy_store import Catalogue, Policies
+from bot.store import deliveries as stored
 from bot.store import policy_sources
-from tests.fakes import repositories
+from tests.fakes import deliveries, repositories
 from tests.fakes.blade import Blade, BladedDatabase, Killed, WatchedHost
 from tests.fakes.policy_repository import NOTE, PLATFORM, Site, files, policy
 from tests.fakes.repositories import Files
@@ -291,3 +295,26 @@ def test_whoever_dies_of_it_it_is_taken_up_once(new_world: Callable[..., World])
         if not blade.fallen:
             break
     assert at > 5, "there are that many moments to die at"
+
+
+@pytest.mark.parametrize(
+    ("event", "payload"),
+    [
+        ("push", {"ref": "refs/heads/main", "before": "a" * 40, "after": "b" * 40}),
+        ("pull_request", deliveries.pull_request("opened")),
+        ("pull_request", deliveries.pull_request("synchronize")),
+    ],
+)
+def test_webhooks_of_the_repository_are_news_of_it(site: Site, event: str, payload: dict[str, Any]) -> None:
+    site.push(files(notes=policy()))
+    site.look()
+    commit = site.push(files(notes=policy(more="paths: [NOTE.md]")))
+    here = deliveries.about("", name="platform")
+    body = deliveries.encode({**here, **payload, "repository": here["repository"]})
+    with site.world.database.transaction() as tx:
+        stored.receive(
+            tx, host="github", id="d", event=event, body=body, now=site.world.clock.now(), signers=frozenset({"local"})
+        )  # fmt: skip
+    Inbox(site.services, {"github": normalise_github}).handle_pending()
+    look_after(site.services)
+    assert site.catalogue().choose("notes", "acme").source.endswith(commit)
