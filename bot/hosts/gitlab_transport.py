@@ -66,16 +66,16 @@ class Client(Gitlab):
                 raise
             return self._graphql(document, variables)
 
-    def read(self, path: str, **query: Any) -> dict[str, Any]:
+    def read(self, path: str, /, **query: Any) -> dict[str, Any]:
         return self._object(lambda: self.http_get(path, query_data=query))
 
-    def create(self, path: str, **data: Any) -> dict[str, Any]:
+    def create(self, path: str, /, **data: Any) -> dict[str, Any]:
         return self._object(lambda: self.http_post(path, post_data=data))
 
-    def change(self, path: str, **data: Any) -> dict[str, Any]:
+    def change(self, path: str, /, **data: Any) -> dict[str, Any]:
         return self._object(lambda: self.http_put(path, post_data=data))
 
-    def pages(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
+    def pages(self, path: str, /, **query: Any) -> Iterator[dict[str, Any]]:
         """Every entry of a listing, page by page, as GitLab links them."""
         try:
             yield from self.http_list(path, query_data={"per_page": PAGE, **query}, iterator=True)
