@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AliasPath, AwareDatetime, BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import AliasPath, AwareDatetime, BaseModel, Field, StringConstraints
 
 from bot.domain.events import RepositoryRef
+from bot.hosts.payloads import Host, Number, Text
 
-
-def _host(html_url: str) -> str:
-    host = urlsplit(html_url).hostname
-    if not host:
-        raise ValueError(f"{html_url!r} names no host")
-    return host
-
-
-Number = Annotated[int, Field(ge=0, lt=2**63)]
 Name = Annotated[str, StringConstraints(pattern=r"^[^/\x00]{1,100}$")]
-Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-"""null where there is none."""
-HostOf = Annotated[str, Field(validation_alias="html_url"), AfterValidator(_host)]
+HostOf = Annotated[Host, Field(validation_alias="html_url")]
 
 
 class Action(BaseModel):

@@ -4,25 +4,13 @@ from __future__ import annotations
 
 import re
 from typing import Annotated
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, StringConstraints
+from pydantic import BaseModel, StringConstraints
 
 from bot.domain.events import RepositoryRef
+from bot.hosts.payloads import Host, Number, Text
 
-
-def _host(web_url: str) -> str:
-    host = urlsplit(web_url).hostname
-    if not host:
-        raise ValueError(f"{web_url!r} names no host")
-    return host
-
-
-Number = Annotated[int, Field(ge=0, lt=2**63)]
 Login = Annotated[str, StringConstraints(pattern=r"^[^/\x00]{1,255}$")]
-Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
-"""null where there is none."""
-Host = Annotated[str, AfterValidator(_host)]
 Path = Annotated[str, StringConstraints(pattern=r"^[^/\x00]+(/[^/\x00]+)+$", max_length=1000)]
 """Of a project: its groups, and its own name."""
 

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from bot.errors import HostError
+
+
+def _host(web_url: str) -> str:
+    host = urlsplit(web_url).hostname
+    if not host:
+        raise ValueError(f"{web_url!r} names no host")
+    return host
+
+
+Number = Annotated[int, Field(ge=0, lt=2**63)]
+Text = Annotated[str, BeforeValidator(lambda value: "" if value is None else value)]
+"""null where there is none."""
+Host = Annotated[str, AfterValidator(_host)]
+"""The network name in the URL of a page."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 

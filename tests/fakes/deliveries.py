@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from hypothesis import strategies as st
+
 from bot.hosts import github_credentials
 from bot.hosts.github_credentials import GitHubApp
 from bot.hosts.webhooks import sign_github
@@ -18,6 +20,13 @@ LOCAL = "https://local"
 """The instance that the payloads are of."""
 
 Payload = dict[str, Any]
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+"""Whatever may be in a payload."""
 
 
 def know_secrets(home: Path, *secrets: str, url: str = LOCAL) -> None:
