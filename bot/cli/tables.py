@@ -160,29 +160,31 @@ def quota_table(rows: Sequence[Row]) -> Table:
 def schedule_table(rows: Sequence[Row]) -> Table:
     """The rows of `schedule --json`. Times are in each org's time zone."""
     table = _table()
-    table.add_column("Policy and org", ratio=1, overflow="fold")
-    table.add_column("Starts by", overflow="fold", max_width=24)
+    table.add_column("Policy and org", ratio=2, overflow="fold", min_width=22)
+    table.add_column("Starts by", overflow="fold", max_width=20)
     table.add_column("Next", no_wrap=True)
-    table.add_column("Last", no_wrap=True)
-    table.add_column("What came of it", ratio=2, overflow="fold")
+    table.add_column("Last", ratio=3, overflow="fold")
     for row in rows:
-        last = row["last"] or {"slot": None, "state": "", "reason": "", "campaign": None}
         causes = [row["schedule"], *(cause for cause in ("repository_created", "template_changed") if row[cause])]
-        came = " ".join(filter(None, (last["state"], last["campaign"]))) + (f": {last['reason']}" if last["reason"] else "")
         table.add_row(
             Text.assemble(_text(row["policy"]), (f"\n{visible(row['org'])}, {row['timezone']}", "dim")),
             _text(", ".join(filter(None, causes))),
             _minute(row["next_at"]),
-            _minute(last["slot"]),
-            _text(one_line(came, REASON_LIMIT)),
+            _last(row["last"]) if row["last"] else "",
         )
     return table
+
+
+def _last(last: Row) -> Text:
+    came = " ".join(filter(None, (_minute(last["slot"]), last["state"], last["campaign"])))
+    return _text(f"{came}: {last['reason']}" if last["reason"] else came)
 
 
 def source_line(in_use: str, seen: str, problem: str) -> Text:
     """What is in use of an org's own policies, and what is wrong with what was read last."""
     said = Text.assemble("policies from git: ", _text(in_use), " is in use")
-    return said if not problem else said + Text.assemble("; ", _text(f"{seen[:12] or 'it'}: {problem}"), style="yellow")
+    wrong = f"{seen[:12]} is refused: {problem}" if seen else problem
+    return said if not problem else said + Text.assemble("; ", _text(wrong), style="yellow")
 
 
 def _minute(instant: str | None) -> str:

@@ -329,3 +329,32 @@ def test_hostile_text_is_neither_markup_nor_control_characters_anywhere() -> Non
 )
 def test_durations(milliseconds: int | None, shown: str) -> None:
     assert tables.duration(milliseconds) == shown
+
+
+def scheduled(**last: Any) -> dict[str, Any]:
+    told = {"slot": "2026-01-12T03:00:00+01:00", "state": "started", "campaign": "c0ffee1234", "reason": "12 targets", **last}
+    return {
+        "policy": "migrate-to-pyproject",
+        "org": "acme",
+        "timezone": "Europe/Berlin",
+        "schedule": "0 3 * * 1",
+        "repository_created": True,
+        "template_changed": False,
+        "next_at": "2026-01-19T03:04:00+01:00",
+        "last": told,
+    }
+
+
+def test_a_schedule_says_when_next_and_what_came_of_it_last() -> None:
+    shown = text_of(tables.schedule_table([scheduled(), scheduled() | {"last": None, "next_at": None}]), 200)
+    assert "migrate-to-pyproject" in shown
+    assert "2026-01-19 03:04" in shown
+    assert "2026-01-12 03:00 started c0ffee1234: 12" in words(shown)
+    assert "0 3 * * 1, repository_created" in words(shown)
+
+
+def test_what_is_in_use_of_git_and_what_is_refused_is_told() -> None:
+    assert text_of(tables.source_line("acme/platform@1", "1", "")).strip() == "policies from git: acme/platform@1 is in use"
+    refused = words(text_of(tables.source_line("acme/platform@1", "2" * 40, "a mistake")))
+    assert refused.endswith("is in use; 222222222222 is refused: a mistake")
+    assert words(text_of(tables.source_line("nothing", "", "there is none"))).endswith("nothing is in use; there is none")
