@@ -196,6 +196,16 @@ def test_hooks_are_made_and_changed_by_the_api_and_tell_no_secret(
     assert gitlab_ask("POST", "/groups/acme/hooks", asked, token=owner).status_code == 404
 
 
+def test_whoever_is_tested_may_ask_the_fake_before_it_answers(
+    gitlab_hub: FakeGitLab, gitlab_ask: Ask, hook: Hook, receiver: Receiver
+) -> None:
+    asked = []
+    receiver.first = lambda: asked.append(gitlab_ask("GET", ONE).status_code)
+    owner = gitlab_hub.personal_token("ada")
+    assert gitlab_ask("POST", f"/groups/acme/hooks/{hook.id}/test/push_events", token=owner).status_code == 201
+    assert asked == [200]
+
+
 def test_one_that_failed_is_sent_again_with_its_own_key(
     gitlab_hub: FakeGitLab, gitlab_ask: Ask, hook: Hook, receiver: Receiver
 ) -> None:

@@ -17,6 +17,7 @@ from bot.errors import GitError, HostError, HostLimited, HostUnavailable, NotFou
 from bot.git import Mirror
 from bot.hosts.gitlab import GitLabHost, gitlab_host
 from bot.hosts.gitlab_credentials import GitLabAccess
+from tests.contract import gitlab_description
 from tests.fakes.clock import ManualClock
 from tests.fakes.gitlab import FakeGitLab
 from tests.fakes.gitlab.records import MergeRequest
@@ -34,7 +35,7 @@ LIB = Repository("acme", "platform/deep/lib", "main", None)
 @pytest.fixture
 def lab(tmp_path: Path, clock: ManualClock) -> Iterator[FakeGitLab]:
     """acme/one with a branch that is ahead; mia is a developer, ada an owner; acme/platform/deep/lib lies in subgroups."""
-    with FakeGitLab(tmp_path / "lab", clock=clock) as hub:
+    with FakeGitLab(tmp_path / "lab", clock=clock, guard=not gitlab_description.lacking()) as hub:
         hub.create_group("acme")
         hub.create_group("acme/platform/deep")
         hub.create_project("acme", "one", files={"README.md": "hi\n"})

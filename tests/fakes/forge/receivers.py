@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Thread
@@ -37,11 +37,12 @@ class Received:
 
 @dataclass
 class Receiver:
-    """`status` is what it answers."""
+    """`status` is what it answers, when it has done what `first` does."""
 
     status: int = 202
     url: str = ""
     received: list[Received] = field(default_factory=list)
+    first: Callable[[], object] = lambda: None
 
     @property
     def events(self) -> list[str]:
@@ -50,6 +51,7 @@ class Receiver:
     def __call__(self, environ: Any, start_response: Any) -> Any:
         request = Request(environ)
         self.received.append(Received(Headers(list(request.headers)), request.get_data()))
+        self.first()
         return Response(status=self.status)(environ, start_response)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -87,6 +88,15 @@ class State:
     @property
     def api_url(self) -> str:
         return f"{self.url}/api/v4"
+
+    @contextmanager
+    def unlocked(self) -> Iterator[None]:
+        """Let go of the lock, which is held once, while somebody is waited for who may ask in turn."""
+        self.lock.release()
+        try:
+            yield
+        finally:
+            self.lock.acquire()
 
     def new_id(self) -> int:
         return next(self._ids)

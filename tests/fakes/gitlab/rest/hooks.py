@@ -68,7 +68,9 @@ def _test(call: Call, owner: Owner, hook: str, trigger: str) -> Reply:
     kind = next((kind for kind, (_, switch) in KINDS.items() if switch == trigger), None)
     if kind is None:
         raise bad_parameter("trigger does not have a valid value")
-    made = call.webhooks.test(found, kind, _sample(call, owner, kind))
+    sample = _sample(call, owner, kind)
+    with call.state.unlocked():
+        made = call.webhooks.test(found, kind, sample)
     if not made.ok:
         raise Refused(
             422, f"Hook executed successfully but returned HTTP {made.status_code}" if not made.problem else made.problem
