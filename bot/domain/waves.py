@@ -37,7 +37,8 @@ class WaveFacts:
     Of its runs: `unfinished`, `refused` (a check or a rule would not have the change), `failed` (out of budget, too), of `runs`
     in all. Of its pull requests: `published` in all but those the bot itself took back, `merged`, `closed` by people without a
     merge, `edited` by people; and by the host's checks `ci_passed`, `ci_failed` and `ci_unknown`; those without any checks are
-    in none of the three. `objections` say who closed what, and why.
+    in none of the three. `objections` say who closed what, and why, and what came to
+    nothing.
     """
 
     opened_at: datetime

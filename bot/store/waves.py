@@ -143,7 +143,7 @@ def facts(tx: Connection, campaign: Campaign, wave: Wave) -> WaveFacts:
     published = and_(of_wave, runs.c.outcome == Outcome.PUBLISHED, publications.c.id == runs.c.publication_id, ~_taken_back())
     told = tx.execute(select(func.count().label("published"), *_publication_counts()).where(published)).one()
     counted = {key: int(value or 0) for key, value in {**row._mapping, **told._mapping}.items()}
-    return WaveFacts(opened_at=wave.opened_at, **counted, objections=(*_closed(tx, published), *_refused(tx, of_wave)))
+    return WaveFacts(opened_at=wave.opened_at, **counted, objections=(*_closed(tx, published), *_came_to_nothing(tx, of_wave)))
 
 
 def _pending_among(tx: Connection, campaign_id: str, targets: Collection[tuple[str, str, str]]) -> list[str]:
@@ -190,9 +190,13 @@ def _closed(tx: Connection, published: ColumnElement[bool]) -> list[str]:
     return [f"{row.repository}#{row.number} closed by {row.closed_by or 'unknown'}{_said(row.closed_reason)}" for row in found]
 
 
-def _refused(tx: Connection, of_wave: ColumnElement[bool]) -> list[str]:
-    refused = select(runs.c.repository, runs.c.reason).where(of_wave, runs.c.outcome == Outcome.REJECTED)
-    return [f"{row.repository} refused{_said(row.reason)}" for row in tx.execute(refused.order_by(runs.c.position))]
+def _came_to_nothing(tx: Connection, of_wave: ColumnElement[bool]) -> list[str]:
+    wanted = (Outcome.REJECTED, Outcome.FAILED, Outcome.BUDGET_EXHAUSTED)
+    found = select(runs.c.repository, runs.c.outcome, runs.c.reason).where(of_wave, runs.c.outcome.in_(wanted))
+    return [
+        f"{row.repository} {row.outcome.replace('_', ' ')}{_said(row.reason)}"
+        for row in tx.execute(found.order_by(runs.c.position))
+    ]
 
 
 def _said(words: str) -> str:

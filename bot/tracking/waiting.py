@@ -26,14 +26,14 @@ def why_waiting(tx: Connection, campaign: Campaign, now: datetime) -> str:
     wave = standing(tx, campaign, now)
     if campaign.state is not CampaignState.RUNNING:
         return _stopped(campaign, wave)
+    if wave is not None and not reports.pending_up_to(tx, campaign.id, campaign.open_wave):
+        return _next_wave(campaign, wave)
     closed = outside_windows(tx, now)
     if campaign.id in closed:
         return until(closed[campaign.id], campaign.org_policy.timezone)
     retry = reports.next_retry(tx, campaign.id)
     if retry is not None and retry > now:
         return _held_back(tx, campaign, now)
-    if wave is not None and not reports.pending_up_to(tx, campaign.id, campaign.open_wave):
-        return _next_wave(campaign, wave)
     return _ceilings(tx, campaign, now)
 
 

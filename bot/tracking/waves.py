@@ -95,7 +95,7 @@ def _halt(tx: Connection, services: Services, campaign: Campaign, found: Standin
             tx, services.audit_key, services.clock, org=campaign.org, actor=waves.OWN, action=action, subject=campaign.id,
             reason=reason, details=details,
         )  # fmt: skip
-    log.warning("campaign %s of %s on %s: %s", campaign.id, campaign.policy.name, campaign.org, reason)
+    log.info("campaign %s of %s on %s: %s", campaign.id, campaign.policy.name, campaign.org, reason)
 
 
 def _told(found: Standing) -> dict[str, object]:
