@@ -414,7 +414,7 @@ class TestPullRequests:
         )
         assert "no pull request of the bot's" in handle(world.services, talker.comment("one", ISSUE, "/whimbrel close"))
 
-    @pytest.mark.parametrize("command", ["retry", "rebase", "close"])
+    @pytest.mark.parametrize("command", ["retry", "rebase", "takeover", "close"])
     def test_a_policy_that_comments_do_not_direct(self, world: World, talker: Talker, opened: int, command: str) -> None:
         admit(world, steps=[{"run": "act"}], on={})
         said = handle(world.services, talker.comment("one", opened, f"/whimbrel {command}"))
@@ -428,6 +428,22 @@ class TestPullRequests:
         (pull_request,) = world.open_pull_requests("one")
         assert pull_request.number == opened
         assert str(repository[pull_request.head].parents[0].id) == base
+
+    def test_a_takeover_gives_the_branch_to_the_bot_by_whoever_may(self, world: World, talker: Talker, opened: int) -> None:
+        repository = repositories.opened(world.folder / "host" / "acme" / "one.git")
+        repository.references.delete("refs/heads/whimbrel/notes")
+        theirs = repositories.commit(repository, {"NOTE.md": b"mine\n"}, branch="whimbrel/notes", start="main")
+        assert "refused: bob has the permission `read`" in handle(
+            world.services, talker.comment("one", opened, "/whimbrel takeover", by="bob")
+        )
+        assert repositories.head(repository, "whimbrel/notes") == theirs
+        assert do(world, talker.comment("one", opened, "/whimbrel takeover")) == ""
+        (pull_request,) = world.open_pull_requests("one")
+        assert pull_request.number == opened
+        assert str(repository[pull_request.head].parents[0].id) == theirs
+        (event,) = events_of(world, "pull_request.taken_over")
+        assert (event["actor"], event["details"]["head"]) == ("local:mia", theirs)
+        assert "no pull request of the bot's" in handle(world.services, talker.comment("one", ISSUE, "/whimbrel takeover"))
 
     def test_a_close_is_the_persons_and_lasts(self, world: World, talker: Talker, opened: int) -> None:
         assert handle(world.services, talker.comment("one", opened, "/whimbrel close")) == ""

@@ -122,3 +122,28 @@ def open_with_an_earlier_revision(world: World) -> str:
 @pytest.mark.slow
 def test_a_new_revision_of_an_open_one(new_world: NewWorld) -> None:
     die_everywhere(new_world, open_with_an_earlier_revision, one_pull_request)
+
+
+def open_with_a_persons_commit(world: World) -> str:
+    bare = world.repository("tool")
+    world.start("Be brief.")
+    world.work()
+    theirs = repositories.commit(repositories.opened(bare), {"mine": b"work\n"}, branch="whimbrel/notes")
+    repositories.opened(bare).references.create("refs/heads/theirs", theirs)
+    world.clock.advance(1)
+    return world.start()
+
+
+def one_with_theirs_below_ours(world: World, campaign: str) -> None:
+    one_pull_request(world, campaign)
+    repository = repositories.opened(world.folder / "host" / "acme" / "tool.git")
+    head, theirs = (repositories.head(repository, branch) for branch in ("whimbrel/notes", "theirs"))
+    assert head is not None
+    assert theirs is not None
+    assert repository.descendant_of(head, theirs)
+    assert repositories.files_at(repository, head)["mine"] == b"work\n"
+
+
+@pytest.mark.slow
+def test_ours_on_top_of_a_persons_commit(new_world: NewWorld) -> None:
+    die_everywhere(new_world, open_with_a_persons_commit, one_with_theirs_below_ours)
