@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from bot.domain.hooks import HookChange, TokenState
 from bot.services import Services
-from bot.store import audit, deliveries, effects, host_tokens
+from bot.store import audit, deliveries, effects, host_tokens, publications
 
 KEEP_EVERY = timedelta(minutes=15)
 
@@ -55,13 +55,18 @@ def _watch_token(services: Services, keeper: Keeper) -> None:
 
 
 def _tell_hook(services: Services, keeper: Keeper, change: HookChange) -> None:
-    """In the audit trail each is there that was changed; that one cannot be enabled, once a day."""
+    """In the audit trail each is there that was changed; that one cannot be enabled, once a day.
+
+    Of what happened while there was none, or it was disabled, nobody told: pull requests are looked at.
+    """
     log.warning("%s: the webhook of %s is %s: %s", keeper.name, change.where, change.what, change.why)
     with services.database.transaction() as tx:
         now = services.clock.now()
         once = f"webhook:{keeper.name}:{change.where}:{now.date()}"[:300]
         if change.what != "disabled" or effects.do_once(tx, keeper.org, once, now):
             _record(tx, services, keeper, f"webhook.{change.what}", f"{keeper.name}: {change.where}", change.why)
+        if change.what in ("created", "enabled"):
+            publications.expect_news_everywhere(tx, keeper.org)
 
 
 def _record(tx: Any, services: Services, keeper: Keeper, action: str, subject: str, reason: str) -> None:

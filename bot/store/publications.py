@@ -288,6 +288,11 @@ def freeze(tx: Connection, publication: Publication, reason: str, now: datetime)
     add_event(tx, publication.id, now, "frozen" if reason else "thawed", "whimbrel", reason)
 
 
+def expect_news_everywhere(tx: Connection, org: str) -> None:
+    """Nobody has heard of the org's open ones for a while: they are the first to be looked at."""
+    tx.execute(update(publications).where(publications.c.org == org, publications.c.state == "open").values(looked_at=None))
+
+
 def expect_news(tx: Connection, org: str, repository: str, *, number: int | None = None, head: str = "") -> None:
     """Something has happened to the open ones of a repository, to that one alone, or to those at a commit: they are the first
     to be looked at."""

@@ -10,8 +10,9 @@ from bot.config import Settings, assemble, hosting
 from bot.domain.org_policies import OrgPolicy
 from bot.errors import HostLimited
 from bot.hosting import github_deliveries
-from bot.hosts import github_credentials
+from bot.hosts import github_credentials, gitlab_credentials
 from bot.hosts.github_credentials import GitHubApp
+from bot.hosts.gitlab_credentials import GitLabAccess
 from bot.queue.server import redis_server
 from tests.fakes.clock import ManualClock
 from tests.fakes.github import FakeGitHub
@@ -46,3 +47,23 @@ def test_an_app_that_is_made_later_has_its_deliveries_looked_after_too(tmp_path:
     found = github_deliveries(settings.home, url)
     assert found is not None
     assert found.name == "github.example.com 7"
+
+
+def test_a_group_that_is_set_up_later_is_looked_after_too(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A nested one by the token of the group above it; the environment's, for whichever has none of its own."""
+    monkeypatch.delenv("WHIMBREL_GITLAB_TOKEN", raising=False)
+    settings = Settings.from_environment({"WHIMBREL_HOME": str(tmp_path / "home")})
+    url = "https://gitlab.example.com"
+    about = {"org": "acme/platform", "host": f"gitlab:{url}", "quota": {"usd_per_month": 1}}
+    with assemble(settings) as services:
+        hosts, org = hosting(settings, services.database, clock), OrgPolicy.model_validate(about)
+        assert (hosts.gitlab_keeper(org), hosts.gitlab_deliveries(org)) == (None, None)
+        gitlab_credentials.save(settings.home, url, GitLabAccess("t", ("s",), "acme", "https://bot.example.com"))
+        keeper, deliveries = hosts.gitlab_keeper(org), hosts.gitlab_deliveries(org)
+        assert keeper is not None
+        assert deliveries is not None
+        assert {keeper.name, deliveries.name} == {"gitlab.example.com acme/platform"}
+        gitlab_credentials.save(settings.home, url, GitLabAccess("t", (), "acme", ""))
+        assert hosts.gitlab_deliveries(org) is None

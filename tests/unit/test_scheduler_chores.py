@@ -7,8 +7,9 @@ import threading
 
 import pytest
 
+from bot.domain.hooks import HookChange, TokenState
 from bot.errors import HostUnavailable
-from bot.scheduler import Chore, beside, webhook_chores
+from bot.scheduler import Chore, beside, upkeep, webhook_chores
 from bot.store import deliveries
 from tests.fakes.queue_parts import eventually
 from tests.fakes.world import World
@@ -26,6 +27,29 @@ def test_what_was_delivered_is_handled_beside_the_rounds(world: World) -> None:
     with beside(stop, webhook_chores(world.services, [])):
         eventually(handled, "the delivery is handled")
     assert stop.is_set()
+
+
+def test_the_bots_standing_is_kept_up_beside_the_rounds_as_soon_as_it_has_one(world: World) -> None:
+    class Standing:
+        org, name = "acme", "gitlab.example.com acme"
+        looks = 0
+
+        def hooks(self) -> list[HookChange]:
+            self.looks += 1
+            return [HookChange("the group acme", "created", "there was none")]
+
+        def token(self) -> TokenState:
+            return TokenState("whimbrel", "group_7_bot", None)
+
+    standing, asked = Standing(), []
+
+    def find() -> Standing | None:
+        asked.append(1)
+        return standing if len(asked) > 1 else None
+
+    (chore,) = upkeep(world.services, [find])
+    assert [chore.do() for _ in range(3)] == [0, 0, 0]
+    assert (len(asked), standing.looks) == (3, 1)
 
 
 def test_a_chore_that_fails_is_done_again(caplog: pytest.LogCaptureFixture) -> None:

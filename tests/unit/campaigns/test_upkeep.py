@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import select, update
 
 from bot.campaigns.upkeep import KEEP_EVERY, keep_up
 from bot.domain.hooks import HookChange, TokenState
 from bot.errors import HostUnavailable
 from bot.store import audit, host_tokens
+from bot.store.schema import publications
 from tests.fakes.world import World
 
 
@@ -102,3 +104,22 @@ def test_what_is_known_of_it_is_kept_for_whoever_asks(world: World, standing: St
     look(world, standing)
     with world.database.reading() as tx:
         assert host_tokens.known(tx) == {("acme", "gitlab.example.com acme"): standing.token()}
+
+
+def test_after_a_webhook_was_away_open_pull_requests_are_looked_at(world: World, standing: Standing) -> None:
+    world.repository("tool")
+    world.start()
+    world.work()
+    with world.database.transaction() as tx:
+        tx.execute(update(publications).values(looked_at=world.clock.now()))
+    standing.changes = [HookChange("the group acme", "mended", "it has another secret")]
+    look(world, standing)
+    assert looked_at(world) != [None]
+    standing.changes = [HookChange("the group acme", "enabled", "GitLab had disabled it")]
+    look(world, standing)
+    assert looked_at(world) == [None]
+
+
+def looked_at(world: World) -> list[object]:
+    with world.database.reading() as tx:
+        return list(tx.execute(select(publications.c.looked_at)).scalars())

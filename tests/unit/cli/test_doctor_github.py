@@ -118,6 +118,18 @@ def test_an_app_whose_webhook_secret_is_not_known_is_told_of(settings: Settings,
     assert "every delivery is refused" in found(settings, hub)["webhook"]
 
 
+def test_an_app_of_the_environment_is_heard_for_its_own_instance_alone(
+    settings: Settings, hub: FakeGitHub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.webhook_url = WEBHOOK
+    (settings.home / "github").rename(settings.home / "elsewhere")
+    for name, value in {"APP_ID": str(hub.app.id), "PRIVATE_KEY": hub.app.pem, "WEBHOOK_SECRET": "s"}.items():
+        monkeypatch.setenv(f"WHIMBREL_GITHUB_{name}", value)
+    assert "its secret counts for github.com alone: every delivery is refused" in found(settings, hub)["webhook"]
+    monkeypatch.setenv("WHIMBREL_GITHUB_URL", hub.url)
+    assert found(settings, hub)["webhook"] == WEBHOOK
+
+
 def test_an_app_that_does_not_hear_of_something_is_told_of(settings: Settings, hub: FakeGitHub) -> None:
     hub.webhook_url = WEBHOOK
     hub.app.events.remove("push")
