@@ -69,7 +69,7 @@ def test_a_scheduled_policy_runs_by_itself_and_is_told_of(project: Project) -> N
     assert (told["policy"], told["schedule"], told["timezone"]) == ("notes", "0 3 * * *", "Europe/Berlin")
     assert told["next"][11:16] == told["last"]["slot"][11:16] == "03:00"
     assert (told["last"]["state"], told["last"]["campaign"]) == ("started", campaign.id)
-    shown = project.whimbrel("schedule").stdout
+    shown = project.whimbrel("schedule", COLUMNS="200").stdout
     assert "notes" in shown
     assert f"started {campaign.id}" in " ".join(shown.split())
     assert "schedule" in project.whimbrel("audit", "export", "--org", "acme").stdout

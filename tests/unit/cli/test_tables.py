@@ -350,7 +350,8 @@ def test_a_schedule_says_when_next_and_what_came_of_it_last() -> None:
     assert "migrate-to-pyproject" in shown
     assert "2026-01-19 03:04" in shown
     assert "2026-01-12 03:00 started c0ffee1234: 12" in words(shown)
-    assert "0 3 * * 1, repository_created" in words(shown)
+    assert "0 3 * * 1," in shown
+    assert "repository_created" in shown
 
 
 def test_what_is_in_use_of_git_and_what_is_refused_is_told() -> None:
