@@ -17,7 +17,10 @@ from bot.errors import GitError, HostError, HostLimited, HostUnavailable, NotFou
 from bot.git import Mirror
 from bot.hosts.gitlab import GitLabHost, gitlab_host
 from bot.hosts.gitlab_credentials import GitLabAccess
+from bot.hosts.governor import HostGovernor, HostLimits
+from bot.store.database import Database
 from tests.contract import gitlab_description
+from tests.databases import SqliteDatabases
 from tests.fakes.clock import ManualClock
 from tests.fakes.gitlab import FakeGitLab
 from tests.fakes.gitlab.records import MergeRequest
@@ -403,6 +406,21 @@ class TestLimits:
         assert len(governor.asked) == len(governor.told) == len(lab.log)
         creating = [each.path for each, (_, creates) in zip(lab.log, governor.asked, strict=True) if creates]
         assert creating == ["/api/v4/projects/acme/one/merge_requests/1/notes"]
+
+    def test_what_gitlab_allows_a_minute_is_never_passed(
+        self, lab: FakeGitLab, token: str, clock: ManualClock, sqlite_databases: SqliteDatabases
+    ) -> None:
+        """In small: 4 notes and 20 requests a minute, where gitlab.com has 60 and 2,000."""
+        limits = HostLimits(concurrency=5, points_per_minute=20, creates_per_minute=4)
+        governor = HostGovernor(None, Database(sqlite_databases.upgraded()), clock, lab.url, limits)
+        host = gitlab_host(lab.url, GitLabAccess(token), governor=governor, now=clock.now)
+        number, begun = publish(host), clock.now()
+        lab.limits.requests_per_minute, lab.limits.notes_per_minute = 20, 4
+        for each in range(10):
+            host.comment(ONE, number, f"The base has moved, {each}.", marker=f"<!-- {each} -->")
+        assert lab.limits.refusals == 0
+        assert len(lab.limits.notes) == 10
+        assert (clock.now() - begun).total_seconds() > 120
 
     def test_requests_say_who_asks(self, lab: FakeGitLab, host: GitLabHost) -> None:
         publish(host)

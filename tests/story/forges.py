@@ -50,6 +50,8 @@ class Forge(Protocol):
 
     kind: str
     """Of host: the folder in the bot's home where its set-up is kept."""
+    deep: str
+    """Folders of the organization's, where the host has those."""
     mark: str
     """What stands before the number of a pull request where people name it."""
     shows_summaries: bool

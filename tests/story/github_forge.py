@@ -35,7 +35,7 @@ def github(folder: Path) -> Iterator[Forge]:
 class GitHubForge:
     """An App that a manifest makes."""
 
-    kind, mark, shows_summaries, tells_of_installing = "github", "#", True, True
+    kind, deep, mark, shows_summaries, tells_of_installing = "github", "", "#", True, True
 
     def __init__(self, hub: FakeGitHub):
         self._hub = hub

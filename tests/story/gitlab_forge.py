@@ -33,7 +33,7 @@ def gitlab(folder: Path) -> Iterator[Forge]:
 class GitLabForge:
     """A group's access token, and a webhook of the group's."""
 
-    kind, mark, shows_summaries, tells_of_installing = "gitlab", "!", False, False
+    kind, deep, mark, shows_summaries, tells_of_installing = "gitlab", "platform/deep/", "!", False, False
 
     def __init__(self, hub: FakeGitLab):
         self._hub, self._token = hub, ""
@@ -47,7 +47,9 @@ class GitLabForge:
         return self._hub.bot_of(self._token)
 
     def create(self, name: str, files: Files, *, archived: bool = False) -> None:
-        self._hub.create_project(ORG, name, files=files, archived=archived)
+        group, _, slug = full(name).rpartition("/")
+        self._hub.create_group(group)
+        self._hub.create_project(group, slug, files=files, archived=archived)
         for person, level in ((MAINTAINER, "maintainer"), (READER, "reporter")):
             self._hub.add_user(person, projects={full(name): level})
 

@@ -56,8 +56,8 @@ def test_an_organization_is_migrated(
 
 
 def create_repositories(forge: Forge, count: int) -> list[str]:
-    """The last one is archived; the names of the others."""
-    names = [f"tool-{number:02}" for number in range(count - 1)]
+    """The last one is archived; the names of the others: one of them is deep in folders, where the host has those."""
+    names = sorted([f"{forge.deep}tool-00", *(f"tool-{number:02}" for number in range(1, count - 1))])
     for name in names:
         forge.create(name, {"README.md": f"# {name}\n"})
     forge.create("zoo", {"README.md": "# Old\n"}, archived=True)

@@ -8,7 +8,7 @@ import pytest
 
 from bot.config import Settings, assemble, hosting
 from bot.domain.org_policies import OrgPolicy
-from bot.errors import HostLimited
+from bot.errors import ConfigurationError, HostLimited
 from bot.hosting import github_deliveries
 from bot.hosts import github_credentials, gitlab_credentials
 from bot.hosts.github_credentials import GitHubApp
@@ -17,6 +17,7 @@ from bot.queue.server import redis_server
 from tests.fakes.clock import ManualClock
 from tests.fakes.github import FakeGitHub
 from tests.fakes.github_subject import app_of
+from tests.fakes.gitlab import FakeGitLab
 
 
 def test_processes_of_one_home_keep_the_limits_of_a_host_together(tmp_path: Path, clock: ManualClock) -> None:
@@ -37,6 +38,38 @@ def test_processes_of_one_home_keep_the_limits_of_a_host_together(tmp_path: Path
             with pytest.raises(HostLimited, match="it asked for a pause"):
                 list(other.repositories("acme"))
             assert len(hub.log) == asked
+
+
+def test_groups_that_share_a_token_of_gitlab_keep_its_limits_together(tmp_path: Path, clock: ManualClock) -> None:
+    settings = Settings.from_environment({"WHIMBREL_HOME": str(tmp_path / "home")})
+    with FakeGitLab(tmp_path / "hub", clock=clock) as hub, assemble(settings) as services:
+        hub.create_group("acme/platform")
+        gitlab_credentials.save(settings.home, hub.url, GitLabAccess(hub.group_token("acme", "whimbrel"), group="acme"))
+        with redis_server(settings.home, settings.redis_url):
+            built = hosting(settings, services.database, clock)
+            one, other = (built.host(gitlab_org(name, hub.url)) for name in ("acme", "acme/platform"))
+            assert list(other.repositories("acme/platform")) == []
+            hub.fail(status=429, headers={"Retry-After": "600"})
+            with pytest.raises(HostLimited):
+                list(one.repositories("acme"))
+            asked = len(hub.log)
+            with pytest.raises(HostLimited, match="it asked for a pause"):
+                list(other.repositories("acme/platform"))
+            assert len(hub.log) == asked
+
+
+def test_a_group_without_a_token_is_told_how_to_get_one(tmp_path: Path, clock: ManualClock) -> None:
+    settings = Settings.from_environment({"WHIMBREL_HOME": str(tmp_path / "home")})
+    gitlab_credentials.save(settings.home, "https://gitlab.com", GitLabAccess("glpat-x", group="acme/platform"))
+    with assemble(settings) as services:
+        built = hosting(settings, services.database, clock)
+        with pytest.raises(ConfigurationError, match=r"no credential for https://gitlab\.com/acme") as caught:
+            built.host(gitlab_org("acme", "https://gitlab.com"))
+        assert "whimbrel setup gitlab --group acme" in caught.value.mend
+
+
+def gitlab_org(name: str, url: str) -> OrgPolicy:
+    return OrgPolicy.model_validate({"org": name, "host": f"gitlab:{url}", "quota": {"usd_per_month": 1}})
 
 
 def test_an_app_that_is_made_later_has_its_deliveries_looked_after_too(tmp_path: Path) -> None:
