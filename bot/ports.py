@@ -95,6 +95,14 @@ class Conversation(Protocol):
 
 
 @runtime_checkable
+class KnowsItself(Protocol):
+    """A host where the bot has a name of its own."""
+
+    @property
+    def own_login(self) -> str: ...
+
+
+@runtime_checkable
 class FollowsPullRequests(Protocol):
     """A host that tells of many pull requests at once, by their numbers."""
 

@@ -135,8 +135,10 @@ def due(tx: Connection, org: str, before: datetime, limit: int) -> list[Publicat
     None that was looked at after `before`.
     """
     waits = or_(publications.c.looked_at.is_(None), publications.c.looked_at <= before)
-    found = select(publications).where(publications.c.org == org, _unsettled(), waits)
-    return [publication_of(row) for row in tx.execute(found.order_by(publications.c.looked_at.nulls_first()).limit(limit))]
+    opened = select(publications).where(publications.c.org == org, publications.c.state == "open", waits)
+    longest = opened.order_by(publications.c.looked_at.nulls_first()).limit(limit)
+    forgotten = select(publications).where(publications.c.org == org, _forgotten(), waits).limit(limit)
+    return [publication_of(row) for each in (longest, forgotten) for row in tx.execute(each)]
 
 
 def with_news(tx: Connection, org: str, limit: int) -> list[Publication]:
@@ -341,10 +343,14 @@ def same_change() -> ColumnElement[bool]:
 
 
 def _unsettled() -> ColumnElement[bool]:
+    return or_(publications.c.state == "open", _forgotten())
+
+
+def _forgotten() -> ColumnElement[bool]:
+    """Intents whose run has ended without a word on them."""
     at_work = select(runs.c.id).join(campaigns, campaigns.c.id == runs.c.campaign_id)
     at_work = at_work.where(same_change(), runs.c.state != RunState.ENDED, campaigns.c.preview.is_(False))
-    forgotten = and_(publications.c.state == "intent", ~at_work.correlate(publications).exists())
-    return or_(publications.c.state == "open", forgotten)
+    return and_(publications.c.state == "intent", ~at_work.correlate(publications).exists())
 
 
 def _where(change: Change) -> Select[Any]:

@@ -28,7 +28,7 @@ from sqlalchemy import (
     true,
 )
 
-VERSION = "0009"
+VERSION = "0010"
 """The migration that makes these tables; a test holds that it is the newest."""
 
 metadata = MetaData(
@@ -182,6 +182,7 @@ runs = Table(
     UniqueConstraint("campaign_id", "position"),
     Index(None, "campaign_id", "wave"),
     Index(None, "state", "org"),
+    Index(None, "org", "repository"),
     Index(None, "campaign_id", "state"),
     Index(None, "publication_id"),
 )

@@ -17,7 +17,7 @@ from bot.domain.redaction import one_line, redact
 from bot.domain.repositories import Repository
 from bot.domain.selection import is_among
 from bot.errors import HostError, HostUnavailable, NotFound, Renamed
-from bot.ports import FollowsPullRequests, Host
+from bot.ports import FollowsPullRequests, Host, KnowsItself
 from bot.services import Services
 from bot.store import audit, opt_outs, own_commits, publications
 from bot.store.opt_outs import OptOut
@@ -25,6 +25,8 @@ from bot.store.publications import Facts, Publication
 from bot.tracking.opting_out import SOMEBODY, leave_alone, take_up_again
 from bot.tracking.renames import follow_error
 
+BOT = "whimbrel"
+"""Who did what the bot did."""
 WORDS_LIMIT = 500
 AT_ONCE = 50
 SWEEP = 200
@@ -78,8 +80,10 @@ def refresh_many(services: Services, host: Host, waiting: Sequence[Publication])
 
     Raises HostUnavailable; what is wrong with one of them is logged, and it is looked at again after the others.
     """
-    opened = [each for each in waiting if each.state != "intent"] if isinstance(host, FollowsPullRequests) else []
-    one_by_one, changed = [each for each in waiting if each not in opened], 0
+    at_once = isinstance(host, FollowsPullRequests)
+    opened = [each for each in waiting if at_once and each.state != "intent"]
+    one_by_one = [each for each in waiting if not at_once or each.state == "intent"]
+    changed = 0
     for start in range(0, len(opened), AT_ONCE):
         page = opened[start : start + AT_ONCE]
         known, lacking = _read_page(host, page)
@@ -108,7 +112,7 @@ def refresh(services: Services, host: Host, publication: Publication, actor: str
     if this is None:
         reason = f"the repository is gone{f': {gone}' if gone else ''}"
         return settle(services, publication, PullRequestState.CLOSED, actor, reason)
-    return note(services, publication, this, actor)
+    return note(services, publication, _told(host, this), actor)
 
 
 def _refresh_renamed(services: Services, host: Host, publication: Publication, error: Renamed, actor: str) -> bool:
@@ -131,7 +135,14 @@ def _read_page(host: Host, page: Sequence[Publication]) -> tuple[list[tuple[Publ
         return [], list(page)
     refs = {_ref(each): each for each in page}
     found = host.pull_requests_now(page[0].change.org, list(refs))
-    return [(refs[ref], this) for ref, this in found.items()], [each for ref, each in refs.items() if ref not in found]
+    known = [(refs[ref], _told(host, this)) for ref, this in found.items()]
+    return known, [each for ref, each in refs.items() if ref not in found]
+
+
+def _told(host: Host, found: PullRequest) -> PullRequest:
+    """What the bot itself has closed, or merged, and died before it could say so, was no person's doing."""
+    own = isinstance(host, KnowsItself) and bool(found.closed_by) and found.closed_by == host.own_login
+    return replace(found, closed_by=BOT) if own else found
 
 
 def _ref(publication: Publication) -> PullRequestRef:

@@ -147,3 +147,24 @@ def one_with_theirs_below_ours(world: World, campaign: str) -> None:
 @pytest.mark.slow
 def test_ours_on_top_of_a_persons_commit(new_world: NewWorld) -> None:
     die_everywhere(new_world, open_with_a_persons_commit, one_with_theirs_below_ours)
+
+
+def test_an_aborted_run_leaves_no_branch_without_its_pull_request(new_world: NewWorld) -> None:
+    """multi-gitter, pull request #369: what was aborted between the push and the pull request was a branch that nobody saw."""
+    world = new_world(BladedDatabase)
+    campaign = first_campaign(world)
+    [item] = world.dispatch()
+    bare = world.folder / "host" / "acme" / "tool.git"
+
+    def abort(moment: str) -> None:
+        if moment == "before open_pull_request":
+            raise Killed(moment)
+
+    world.host = WatchedHost(world.local, abort)
+    with pytest.raises(Killed):
+        world.attempt(item, "dead")
+    assert repositories.head(bare, "whimbrel/notes") is not None
+    assert not world.pull_requests("tool")
+    world.host = world.local
+    recover(world, campaign)
+    one_pull_request(world, campaign)
