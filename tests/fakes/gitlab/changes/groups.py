@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.fakes.gitlab.payloads import events
+from tests.fakes.gitlab.payloads import group_events
 from tests.fakes.gitlab.payloads.basics import EVENTS, GROUP_ONLY_EVENTS
 from tests.fakes.gitlab.records import Group, Hook, Level, Member, Project, Token, User, UserKind
 from tests.fakes.gitlab.state import State, Worded, bad_parameter, invalid
@@ -31,7 +31,7 @@ def create(state: State, path: str, **more: Any) -> Group:
     made = Group(state.new_id(), slug, more.pop("name", slug), parent, state.now(), **more)
     state.groups[made.id] = made
     if parent is not None:
-        state.tell("subgroup", parent, events.subgroup_event(made, "subgroup_create"))
+        state.tell("subgroup", parent, group_events.subgroup_event(made, "subgroup_create"))
     return made
 
 
@@ -42,7 +42,7 @@ def delete(state: State, group: Group) -> None:
         del state.projects[project.id]
     state.index()
     if group.parent is not None:
-        state.tell("subgroup", group.parent, events.subgroup_event(group, "subgroup_destroy"))
+        state.tell("subgroup", group.parent, group_events.subgroup_event(group, "subgroup_destroy"))
 
 
 def add_member(state: State, where: Group | Project, user: User, level: Level, expires_at: date | None = None) -> Member:
@@ -51,14 +51,14 @@ def add_member(state: State, where: Group | Project, user: User, level: Level, e
     made = where.members[user.id] = Member(user, level, known.created_at if known else state.now(), expires_at)
     if isinstance(where, Group):
         name = "user_update_for_group" if known else "user_add_to_group"
-        state.tell("member", where, events.member_event(where, made, name, state.now()))
+        state.tell("member", where, group_events.member_event(where, made, name, state.now()))
     return made
 
 
 def remove_member(state: State, where: Group | Project, user: User) -> None:
     gone = where.members.pop(user.id)
     if isinstance(where, Group):
-        state.tell("member", where, events.member_event(where, gone, "user_remove_from_group", state.now()))
+        state.tell("member", where, group_events.member_event(where, gone, "user_remove_from_group", state.now()))
 
 
 def personal_token(

@@ -8,7 +8,7 @@ from tests.fakes.forge import gitstore
 from tests.fakes.forge.gitstore import Files
 from tests.fakes.forge.refusals import Refused
 from tests.fakes.gitlab.changes import merge_requests, refs
-from tests.fakes.gitlab.payloads import events
+from tests.fakes.gitlab.payloads import group_events
 from tests.fakes.gitlab.records import Group, Level, MergeRequest, Project, Protection, User
 from tests.fakes.gitlab.state import State, invalid
 
@@ -55,7 +55,7 @@ def create(state: State, group: Group, slug: str, *, by: User, files: Files | No
         made.seen_refs = gitstore.refs(made)
     if protected:
         protect(state, made, made.default_branch)
-    state.tell("project", group, events.project_event(made, "project_create"))
+    state.tell("project", group, group_events.project_event(made, "project_create"))
     return made
 
 
@@ -126,7 +126,7 @@ def delete(state: State, project: Project, *, by: User) -> None:
     del state.paths[project.full_path.lower()]
     for pull in _pulls_from(state, project):
         merge_requests.close(state, pull, by)
-    state.tell("project", project.group, events.project_event(project, "project_destroy"))
+    state.tell("project", project.group, group_events.project_event(project, "project_destroy"))
 
 
 def _pulls_from(state: State, project: Project) -> list[MergeRequest]:

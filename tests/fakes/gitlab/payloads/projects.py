@@ -51,10 +51,10 @@ def basic(state: State, found: Project) -> JSON:
 
 
 def project(state: State, found: Project, actor: Actor, *, statistics: bool = False) -> JSON:
-    enabled = {True: "enabled", False: "disabled"}
     shown = {
         **basic(state, found),
         "container_registry_image_prefix": f"registry.example.com/{found.full_path}",
+        **_settings(found),
         "_links": {"self": f"{state.api_url}/projects/{found.id}"},
         "marked_for_deletion_at": day(found.marked_for_deletion_at),
         "marked_for_deletion_on": day(found.marked_for_deletion_at),
@@ -63,17 +63,10 @@ def project(state: State, found: Project, actor: Actor, *, statistics: bool = Fa
         "archived": found.archived,
         "resolve_outdated_diff_discussions": False,
         "repository_object_format": "sha1",
-        "issues_enabled": found.issues_enabled,
-        "merge_requests_enabled": found.merge_requests_enabled,
         "wiki_enabled": True,
         "jobs_enabled": True,
         "snippets_enabled": True,
         "can_create_merge_request_in": access.level_of(state, actor, found) >= Level.DEVELOPER,
-        "issues_access_level": enabled[found.issues_enabled],
-        "repository_access_level": "enabled",
-        "merge_requests_access_level": enabled[found.merge_requests_enabled],
-        "forking_access_level": enabled[found.forking],
-        "builds_access_level": "enabled",
         "emails_enabled": True,
         "shared_runners_enabled": True,
         "lfs_enabled": True,
@@ -84,15 +77,8 @@ def project(state: State, found: Project, actor: Actor, *, statistics: bool = Fa
         "updated_at": when(found.updated_at),
         "public_jobs": True,
         "shared_with_groups": _shares(state, found),
-        "only_allow_merge_if_pipeline_succeeds": found.only_allow_merge_if_pipeline_succeeds,
-        "allow_merge_on_skipped_pipeline": None,
         "request_access_enabled": True,
-        "only_allow_merge_if_all_discussions_are_resolved": found.only_allow_merge_if_all_discussions_are_resolved,
-        "remove_source_branch_after_merge": found.remove_source_branch_after_merge,
         "printing_merge_request_link_enabled": True,
-        "merge_method": found.merge_method,
-        "squash_option": found.squash_option,
-        "approvals_before_merge": found.approvals_required,
         "mirror": False,
         "requirements_enabled": True,
         "merge_pipelines_enabled": False,
@@ -103,6 +89,26 @@ def project(state: State, found: Project, actor: Actor, *, statistics: bool = Fa
     if statistics and access.level_of(state, actor, found) >= Level.REPORTER:
         shown["statistics"] = _statistics(found)
     return shown
+
+
+def _settings(found: Project) -> JSON:
+    enabled = {True: "enabled", False: "disabled"}
+    return {
+        "issues_enabled": found.issues_enabled,
+        "merge_requests_enabled": found.merge_requests_enabled,
+        "issues_access_level": enabled[found.issues_enabled],
+        "repository_access_level": "enabled",
+        "merge_requests_access_level": enabled[found.merge_requests_enabled],
+        "forking_access_level": enabled[found.forking],
+        "builds_access_level": "enabled",
+        "only_allow_merge_if_pipeline_succeeds": found.only_allow_merge_if_pipeline_succeeds,
+        "allow_merge_on_skipped_pipeline": None,
+        "only_allow_merge_if_all_discussions_are_resolved": found.only_allow_merge_if_all_discussions_are_resolved,
+        "remove_source_branch_after_merge": found.remove_source_branch_after_merge,
+        "merge_method": found.merge_method,
+        "squash_option": found.squash_option,
+        "approvals_before_merge": found.approvals_required,
+    }
 
 
 def one_project(state: State, found: Project, actor: Actor, *, statistics: bool = False) -> JSON:

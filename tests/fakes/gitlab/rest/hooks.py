@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from tests.fakes.forge.refusals import Refused
 from tests.fakes.gitlab.changes import groups as changes
-from tests.fakes.gitlab.payloads import events
+from tests.fakes.gitlab.payloads import events, group_events
 from tests.fakes.gitlab.payloads.basics import hook as shape
 from tests.fakes.gitlab.payloads.basics import when
 from tests.fakes.gitlab.records import JSON, Group, Issue, Level, Project
@@ -95,7 +95,7 @@ def _of_project(call: Call, project: Project, kind: str) -> JSON | None:
     if kind == "push" and project.seen_refs:
         name, sha = next(iter(project.seen_refs.items()))
         return events.push(state, project, by, name, sha, sha)
-    return events.project_event(project, "project_create") if kind == "project" else None
+    return group_events.project_event(project, "project_create") if kind == "project" else None
 
 
 def _log(call: Call, owner: Owner, hook: str) -> Reply:
