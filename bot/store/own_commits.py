@@ -32,8 +32,8 @@ class Own:
 def own_among(tx: Connection, commits: Sequence[str]) -> dict[str, Own]:
     """Those of the commits (full ids) that are the bot's, by their id."""
     found: dict[str, Own] = {}
-    wanted = set(commits)
-    for own in _found(tx, commits):
+    wanted = set(commits) - {""}  # most attempts have joined nothing
+    for own in _found(tx, sorted(wanted)):
         found |= {name: own for name in (own.commit, own.head) if name in wanted}
     return found
 

@@ -242,7 +242,8 @@ def happened(before: Facts, now: Facts, found: PullRequest) -> Iterator[tuple[st
 
 def facts_of(tx: Connection, publication: Publication, found: PullRequest) -> Facts:
     """An adopted one is all people's work: none of its commits is an edit."""
-    edited = 0 if publication.adopted else len(own_commits.strangers(tx, found.commits))
+    theirs = found.commits[_given(publication, found) :]
+    edited = 0 if publication.adopted else len(own_commits.strangers(tx, theirs))
     if found.state is not PullRequestState.OPEN:
         edited = max(edited, publication.facts.edited)  # a merged branch has nothing that its base has not
     conflicts = found.conflicts
@@ -255,6 +256,11 @@ def _looked_at(services: Services, facts: Facts, state: str) -> datetime:
     """A host that does not know whether it conflicts finds out because it was asked: the next sweep asks again."""
     unknown = facts.conflicts is None and state == PullRequestState.OPEN
     return services.clock.now() - (LOOK_AGAIN if unknown else timedelta())
+
+
+def _given(publication: Publication, found: PullRequest) -> int:
+    """How many of its commits, the oldest ones, were given to the bot: they are nobody's edits any more."""
+    return found.commits.index(publication.taken_over) + 1 if publication.taken_over in found.commits else 0
 
 
 def _words(found: PullRequest, author: str) -> str:
