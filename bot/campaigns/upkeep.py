@@ -55,7 +55,7 @@ def _watch_token(services: Services, keeper: Keeper) -> None:
 
 
 def _tell_hook(services: Services, keeper: Keeper, change: HookChange) -> None:
-    """In the audit trail each is there that was changed; that one cannot be enabled, once a day.
+    """In the audit trail each is there that was changed; what cannot be done, once a day.
 
     Of what happened while there was none, or it was disabled, nobody told: pull requests are looked at.
     """
@@ -63,7 +63,7 @@ def _tell_hook(services: Services, keeper: Keeper, change: HookChange) -> None:
     with services.database.transaction() as tx:
         now = services.clock.now()
         once = f"webhook:{keeper.name}:{change.where}:{now.date()}"[:300]
-        if change.what != "disabled" or effects.do_once(tx, keeper.org, once, now):
+        if change.what not in ("disabled", "refused") or effects.do_once(tx, keeper.org, once, now):
             _record(tx, services, keeper, f"webhook.{change.what}", f"{keeper.name}: {change.where}", change.why)
         if change.what in ("created", "enabled"):
             publications.expect_news_everywhere(tx, keeper.org)

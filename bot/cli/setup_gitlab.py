@@ -142,8 +142,11 @@ def _with_hooks(client: Client, access: GitLabAccess, keep: Keep, old_webhook_ur
         access = replace(access, webhook_secrets=(new_secret(version(client)),))
     while True:
         keep(access)
-        for change in hooks.keep(access.webhook_secrets[0], anew=fresh):
+        changes = list(hooks.keep(access.webhook_secrets[0], anew=fresh))
+        for change in changes:
             click.echo(f"the webhook of {change.where} is {change.what}: {change.why}", err=True)
+        if changes and all(change.what == "refused" for change in changes):
+            raise HostError("no webhook could be made", mend="the reasons are above; then run this command again")
         if not is_unsigned(access.webhook_secrets[0], hooks):
             return access
         # The server is new enough, and yet has signing switched off.

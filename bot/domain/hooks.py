@@ -12,10 +12,11 @@ EXPIRY_WARNING = timedelta(days=14)
 
 @dataclass(frozen=True, slots=True)
 class HookChange:
-    """What became of a webhook: `where` names what it hangs on; one that is disabled could not be enabled."""
+    """What became of a webhook: `where` names what it hangs on. One that is disabled could not be enabled; why one was
+    refused, the host says."""
 
     where: str
-    what: Literal["created", "mended", "enabled", "disabled"]
+    what: Literal["created", "mended", "enabled", "disabled", "refused"]
     why: str
 
 

@@ -107,32 +107,48 @@ class GroupHooks:
     def keep(self, secret: str, *, anew: bool = False) -> Iterator[HookChange]:
         """Make, mend and enable what is not as it has to be, place by place; with `anew`, each gets the secret once more."""
         for place, hook in self.find():
-            if hook is None:
-                self._client.create(f"{place.path}/hooks", **self._wanted(place, secret))
-                yield HookChange(place.name, "created", "there was none")
-                continue
-            if hook.problems or anew:
-                self._client.change(hook.path, **self._wanted(place, secret))
-                yield HookChange(place.name, "mended", ", ".join(hook.problems) or "it has another secret")
-            if not hook.works:
-                yield self._enabled(hook)
+            try:
+                yield from self._kept(place, hook, secret, anew=anew)
+            except (NotFound, Refused) as error:  # of one project; the next ones are looked after
+                yield HookChange(place.name, "refused", error.explanation)
+
+    def _kept(self, place: Place, hook: Hook | None, secret: str, *, anew: bool) -> Iterator[HookChange]:
+        if hook is None:
+            self._client.create(f"{place.path}/hooks", **self._wanted(place, secret))
+            yield HookChange(place.name, "created", "there was none")
+            return
+        if hook.problems or anew:
+            self._client.change(hook.path, **self._wanted(place, secret))
+            yield HookChange(place.name, "mended", ", ".join(hook.problems) or "it has another secret")
+        if not hook.works:
+            yield self._enabled(hook)
 
     def _of_projects(self) -> Iterator[tuple[Place, Hook | None]]:
+        """Those that the account may look after; one that has gone meanwhile needs none."""
+        allowed, refused = 0, 0
         for place in self._projects():
             try:
-                yield place, self._at(place)
+                found = self._at(place)
+            except NotFound:
+                continue
             except Refused as error:
                 if error.status != 403:
                     raise
-                raise NotAllowed(
-                    f"the token's account may not look after webhooks in {self._group}",
-                    mend="make it Owner there, or Maintainer of each project; or setup gitlab --owner-token-file",
-                ) from error
+                refused += 1
+                continue
+            allowed += 1
+            yield place, found
+        if refused and not allowed:
+            raise NotAllowed(
+                f"the token's account may not look after webhooks in {self._group}",
+                mend="make it Owner there, or Maintainer of each project; or setup gitlab --owner-token-file",
+            )
 
     def _projects(self) -> Iterator[Place]:
         found = self._client.pages(
             f"{group_url(self._group)}/projects",
             include_subgroups="true", with_shared="false", archived="false", simple="true", order_by="id",
+            sort="asc",
         )  # fmt: skip
         for each in found:
             yield Place(f"/projects/{each['id']}", f"the project {each['path_with_namespace']}", EVENTS)

@@ -76,6 +76,16 @@ class TestHooks:
         assert site.keep() == ["created the project acme/platform/lib: there was none"]
         assert {hook.signing_token for hook in hub.hooks} == {SECRET}
 
+    def test_one_project_that_gitlab_refuses_keeps_no_other_from_its_own(self, site: Site, hub: FakeGitLab) -> None:
+        hub.state.group_hooks = False
+        hub.create_project("acme/platform", "lib")
+        project = hub.project("acme/tool")
+        hub.fail(method="POST", path_pattern=rf"projects/{project.id}/hooks$", status=422, times=1)
+        refused, created = site.keep()
+        assert refused.startswith("refused the project acme/tool: ")
+        assert created == "created the project acme/platform/lib: there was none"
+        assert site.keep() == ["created the project acme/tool: there was none"]
+
     def test_what_somebody_has_changed_is_changed_back(self, site: Site, hub: FakeGitLab) -> None:
         site.keep()
         (hook,) = hub.hooks
