@@ -81,7 +81,10 @@ def forks_made(hub: FakeGitHub) -> int:
 
 
 class TestAttempts:
-    @pytest.mark.parametrize(("who", "owner"), [("as_person", "robot"), ("as_person", "acme-forks"), ("as_app", "acme-forks")])
+    @pytest.mark.parametrize(
+        ("who", "owner"),
+        [("as_person", "robot"), pytest.param("as_person", "acme-forks", marks=pytest.mark.slow), ("as_app", "acme-forks")],
+    )
     def test_one_pull_request_comes_from_the_fork_and_follows_its_policy(
         self, world: World, acme: FakeGitHub, who: str, owner: str, request: pytest.FixtureRequest
     ) -> None:
@@ -117,6 +120,7 @@ class TestAttempts:
         assert [pull.head_repository.full_name for pull in pulls(acme)] == ["acme/one"]
         assert forks_made(acme) == 0
 
+    @pytest.mark.slow
     def test_a_policy_that_does_not_allow_it_pushes_nowhere(
         self, world: World, acme: FakeGitHub, as_person: GitHubHost
     ) -> None:
@@ -169,6 +173,7 @@ class TestAttempts:
         assert "no fork of robot is to be pushed to" in publish(world, "Be kindest.", pull_request={})
         assert [pull.head_repository.full_name for pull in pulls(acme)] == ["robot/one"]
 
+    @pytest.mark.slow
     def test_the_branch_of_an_open_one_is_kept_when_the_policy_names_another(
         self, world: World, acme: FakeGitHub, as_person: GitHubHost
     ) -> None:
@@ -183,6 +188,7 @@ class TestAttempts:
         assert publish(world, commits="verified").startswith("published")
         assert not tip(acme, "acme-forks/one").gpg_signature[0]
 
+    @pytest.mark.slow
     def test_workflows_that_the_repository_has_changed_reach_an_older_fork(
         self, world: World, acme: FakeGitHub, as_app: GitHubHost
     ) -> None:

@@ -100,6 +100,7 @@ class TestRenamed:
         assert [(pull.number, pull.state) for pull in pulls(hub, "uno")] == [(1, "open")]
         world.require_tidy()
 
+    @pytest.mark.slow
     def test_old_news_move_nothing(self, world: World, hub: FakeGitHub) -> None:
         """The event is told once more, and another repository has the old name by now."""
         hub.as_user("ada").rename("acme/one", "uno")
@@ -148,6 +149,7 @@ class TestRenamed:
         assert [(pull.number, pull.state) for pull in pulls(hub, "uno")] == [(1, "open")]
         assert (world.publication("one"), publication(world, "uno").state) == (None, "open")
 
+    @pytest.mark.slow
     def test_two_that_have_changed_their_names_with_each_other(self, world: World, hub: FakeGitHub) -> None:
         hub.create_repository("acme", "two", files={"README.md": "hi\n"})
         publish(world)
@@ -185,6 +187,7 @@ class TestGone:
         assert "transferred" in publication(world, "one").closed_reason
         assert len(hub.repository("rival/one").pulls) == 1
 
+    @pytest.mark.slow
     def test_one_that_has_left_for_where_the_bot_is_too(self, world: World, hub: FakeGitHub) -> None:
         """The other org has a policy of its own, or none: nothing is done there for this one."""
         publish(world)
