@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from bot.domain.repositories import Repository
-from bot.errors import HostLimited, HostUnavailable, NotFound
+from bot.errors import HostError, HostLimited, HostUnavailable, NotFound
 from bot.ports import ReadsInBulk
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+class TooMuch(HostError):
+    """The host refuses to answer so much at once, however often it is asked."""
 
 
 def slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -18,12 +22,12 @@ def slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
 
 
 def in_parts(items: Sequence[T], read: Callable[[Sequence[T]], Iterable[R]]) -> list[R]:
-    """What `read` gives of all the items; of each half of them, where that takes the host too long at once."""
+    """What `read` gives of all the items; of each half of them, where that is too much for the host, or takes it too long."""
     try:
         return list(read(items))
     except HostLimited:
         raise
-    except HostUnavailable:
+    except (HostUnavailable, TooMuch):
         if len(items) <= 1:
             raise
         half = len(items) // 2

@@ -9,9 +9,11 @@ from typing import Any
 
 from bot.domain.redaction import one_line, redact
 from bot.errors import HostError, HostLimited, HostUnavailable, NotFound
+from bot.hosts.batches import TooMuch
 
 _NOT_THERE = "it is not there (any more), or the bot may not see it"
 _OVERLOADED = re.compile(r"timed? ?out|timeout|internal server error|try again", re.IGNORECASE)
+_TOO_MUCH = re.compile(r"exceeds max complexity|size limit exceeded", re.IGNORECASE)
 _UNSAID_SECONDS = 60.0
 
 
@@ -41,6 +43,8 @@ def graphql_error(errors: Sequence[Mapping[str, Any]], what: str) -> HostError:
     words = "; ".join(dict.fromkeys(_clean(str(error.get("message", ""))) for error in errors)) or "refused"
     if _OVERLOADED.search(words):
         return HostUnavailable(f"GitLab: {words} ({what})")
+    if _TOO_MUCH.search(words):
+        return TooMuch(f"GitLab: {words} ({what})")
     mend = "GitLab 17.10 is the oldest that the bot knows" if "doesn't exist on type" in words else ""
     return Refused(f"GitLab: {words} ({what})", status=422, words=words, mend=mend)
 

@@ -59,8 +59,10 @@ def _read(client: Client, org: str, refs: Sequence[PullRequestRef]) -> Iterator[
     """Of all these projects whatever has one of these numbers: GitLab cannot be asked for pairs. Who is not among those few is
     asked for alone."""
     wanted = {(full_path(Repository(org, ref.repository, "", None)).lower(), ref.number): ref for ref in refs}
+    paths = sorted({path for path, _ in wanted})
     variables = {
-        "paths": sorted({path for path, _ in wanted}),
+        "paths": paths,
+        "projects": len(paths),
         "iids": sorted({str(number) for _, number in wanted}),
         "most": _MOST_OF_ONE,
     }

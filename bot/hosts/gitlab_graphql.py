@@ -1,4 +1,8 @@
-"""The GraphQL documents, and the values that their answers become. GitLab bounds how much one may ask for (250 points)."""
+"""The GraphQL documents, and the values that their answers become.
+
+GitLab bounds what one may ask for at once, at 250 points: a field is one, and more where it calls for git; the fields of a list
+count once, and a hundredth more for each entry that it may have; and since 18.4 each path of `blobs` counts seven.
+"""
 
 from __future__ import annotations
 
@@ -44,11 +48,11 @@ PROJECT = f"""query Project($path: ID!) {{
   project(fullPath: $path) {{ ...facts }}
 }}
 {_FACTS}"""
-FILES = """query Files($paths: [String!]!, $files: [String!]!) {
-  projects(fullPaths: $paths, first: 50) {
+FILES = """query Files($paths: [String!]!, $projects: Int!, $files: [String!]!, $blobs: Int!) {
+  projects(fullPaths: $paths, first: $projects) {
     nodes {
       fullPath
-      repository { blobs(paths: $files, first: 50) { nodes { path mode oid rawTextBlob } } }
+      repository { blobs(paths: $files, first: $blobs) { nodes { path mode oid rawTextBlob } } }
     }
   }
 }"""
@@ -92,8 +96,8 @@ MERGE_REQUEST = f"""query MergeRequest($path: ID!, $iid: String!) {{
   project(fullPath: $path) {{ fullPath mergeRequest(iid: $iid) {{ ...merge }} }}
 }}
 {_MERGE}"""
-MERGE_REQUESTS_NOW = f"""query MergeRequestsNow($paths: [String!]!, $iids: [String!]!, $most: Int!) {{
-  projects(fullPaths: $paths, first: 50) {{
+MERGE_REQUESTS_NOW = f"""query MergeRequestsNow($paths: [String!]!, $projects: Int!, $iids: [String!]!, $most: Int!) {{
+  projects(fullPaths: $paths, first: $projects) {{
     nodes {{ fullPath mergeRequests(iids: $iids, first: $most) {{ nodes {{ ...merge }} }} }}
   }}
 }}

@@ -1,4 +1,4 @@
-"""What discovery reads, in few requests: the projects a hundred at a time, the files of fifty of them at once."""
+"""What discovery reads, in few requests: the projects a hundred at a time, a dozen files of fifty of them at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bot.hosts.gitlab_graphql import (
 )
 from bot.hosts.gitlab_transport import Client, full_path, project_url, renamed
 
-_AT_ONCE, _FILES_AT_ONCE = 50, 50
+_AT_ONCE, _FILES_AT_ONCE = 50, 12
 
 
 def all_repositories(client: Client, org: str) -> list[Repository]:
@@ -60,7 +60,7 @@ def read_many(client: Client, repositories: Sequence[Repository], paths: Sequenc
     found: dict[str, dict[str, bytes]] = {}
     for some in slices(list(by_path), _AT_ONCE):
         for wanted in slices(asked, _FILES_AT_ONCE) if asked else [[]]:
-            for path, contents in in_parts(some, partial(_read, client, paths=wanted)):
+            for path, contents in in_parts(some, partial(_read_all, client, paths=wanted)):
                 if path in by_path:
                     found.setdefault(by_path[path].name, {}).update(contents)
     return found
@@ -79,8 +79,14 @@ def list_paths(client: Client, repository: Repository) -> list[str]:
         return []
 
 
+def _read_all(client: Client, projects: Sequence[str], paths: Sequence[str]) -> list[tuple[str, dict[str, bytes]]]:
+    """Fewer paths at once first: GitLab bounds them, and the bytes of more than one of them."""
+    return in_parts(paths, partial(_read, client, projects))
+
+
 def _read(client: Client, projects: Sequence[str], paths: Sequence[str]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    found = client.graphql(FILES, {"paths": list(projects), "files": list(paths)})["projects"]
+    variables = {"paths": list(projects), "projects": len(projects), "files": list(paths), "blobs": max(len(paths), 1)}
+    found = client.graphql(FILES, variables)["projects"]
     for node in nodes(found):
         if node["repository"] is not None:
             yield node["fullPath"], _contents(client, node)

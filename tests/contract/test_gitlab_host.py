@@ -378,6 +378,22 @@ class TestDiscovery:
             "platform/deep/lib": {"README.md": b"lib\n"},
         }
 
+    def test_what_gitlab_refuses_to_tell_at_once_is_asked_for_in_parts(self, lab: FakeGitLab, host: GitLabHost) -> None:
+        lab.as_user("mia").push("acme/one", "main", {"a": "1", "b": "2"})
+        for said in ("Query has complexity of 1421, which exceeds max complexity of 250", "Max blobs size limit exceeded"):
+            lab.fail(path_pattern="/graphql$", status=200, body={"data": None, "errors": [{"message": said}]})
+        before = len(lab.log)
+        assert host.read_files(ONE, ["a", "b", "README.md", "c"]) == {"a": b"1", "b": b"2", "README.md": b"hi\n"}
+        assert len(lab.log) - before == 2 + 3
+
+    def test_a_single_one_that_it_refuses_is_no_endless_trouble(self, lab: FakeGitLab, host: GitLabHost) -> None:
+        said = {"data": None, "errors": [{"message": "Query has complexity of 251, which exceeds max complexity of 250"}]}
+        fault = lab.fail(path_pattern="/graphql$", status=200, body=said, times=99)
+        with pytest.raises(HostError) as caught:
+            host.read_files(ONE, ["a"])
+        assert not caught.value.retryable
+        assert fault.hits == 1
+
     def test_what_is_gone_since_is_left_out(self, lab: FakeGitLab, host: GitLabHost) -> None:
         found = [*host.repositories("acme"), Repository("acme", "gone", "main", None)]
         assert set(host.read_many(found, ["README.md"])) == {"one", "platform/deep/lib"}

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from bot.errors import HostError, HostLimited, HostUnavailable, NotFound
+from bot.hosts.batches import TooMuch
 from bot.hosts.gitlab_errors import Refused, error_of, graphql_error
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
@@ -79,7 +80,8 @@ def test_a_mend_is_told(status: int, body: Any, mend: str) -> None:
     [
         ("Timeout on validation of query", HostUnavailable),
         ("Internal server error", HostUnavailable),
-        ("Query has complexity of 400, which exceeds max complexity of 250", Refused),
+        ("Query has complexity of 1421, which exceeds max complexity of 300", TooMuch),
+        ("Max blobs size limit exceeded (25 MB / 20 MB).", TooMuch),
         ("Field 'commit' doesn't exist on type 'Repository'", Refused),
     ],
 )
