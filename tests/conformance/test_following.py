@@ -206,6 +206,10 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[People]]] = {
 }
 
 
+TELL_OWN_CHECKS_APART = tuple(name for name in SUBJECTS if name != "gitlab")
+"""GitLab tells how a pipeline stands, and what the bot reports of a commit is a part of it."""
+
+
 @pytest.fixture(params=SUBJECTS)
 def people(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[People]:
     with SUBJECTS[request.param](tmp_path) as people:
@@ -271,11 +275,20 @@ class TestFollowing:
         for passed, state in ((None, ChecksState.PENDING), (False, ChecksState.FAILED), (True, ChecksState.PASSED)):
             people.check("tool", opened.head, passed)
             assert the_one(host, number=opened.number).checks is state
-            own = CheckReport("whimbrel/notes", passed is not True, "The bot's own says nothing of CI", "")
-            conversation_of(host).report_check(place("tool"), opened.head, own)
-            assert the_one(host, number=opened.number).checks is state
         people.push("tool", {"x": b"x"}, branch=BRANCH)
         assert the_one(host, number=opened.number).checks is ChecksState.NONE
+
+    @pytest.mark.parametrize("people", TELL_OWN_CHECKS_APART, indirect=True)
+    def test_the_bots_own_verdict_says_nothing_of_ci(self, people: People, host: Host) -> None:
+        opened = publish(people, host, "tool")
+        for theirs, own, state in (
+            (None, True, ChecksState.PENDING),
+            (False, True, ChecksState.FAILED),
+            (True, False, ChecksState.PASSED),
+        ):
+            conversation_of(host).report_check(place("tool"), opened.head, CheckReport("whimbrel/notes", own, "Its own", ""))
+            people.check("tool", opened.head, theirs)
+            assert the_one(host, number=opened.number).checks is state
 
     def test_what_reviews_come_to(self, people: People, host: Host) -> None:
         number = publish(people, host, "tool").number
