@@ -29,7 +29,7 @@ UNDERSTOOD = {
     "InstallationChanged": 10,
     "Labelled": 8,
     "Ping": 4,
-    "PullRequestChanged": 5,
+    "PullRequestChanged": 9,
     "Pushed": 2,
     "RepositoryChanged": 8,
     "Reviewed": 3,
