@@ -5,15 +5,18 @@ An event tells of it; or a host that is asked by the old name does; or a listing
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
 from bot.domain.repositories import Repository
-from bot.errors import NotFound, Renamed, WhimbrelError
+from bot.errors import GitError, NotFound, Renamed, WhimbrelError
 from bot.git import move_mirror
 from bot.services import Services
 from bot.store import audit, renames
+
+log = logging.getLogger(__name__)
 
 
 def follow(services: Services, org: str, old: str, new: str, *, actor: str = "whimbrel") -> None:
@@ -21,7 +24,7 @@ def follow(services: Services, org: str, old: str, new: str, *, actor: str = "wh
     with services.database.transaction() as tx:
         if renames.rename(tx, org, old, new):
             _record(tx, services, org, old, new, actor)
-    move_mirror(services.mirrors, org, old, new)
+    _move_mirror(services, org, old, new)
 
 
 def follow_error(services: Services, org: str, error: Renamed) -> str:
@@ -43,7 +46,7 @@ def follow_listed(services: Services, org: str, listed: Sequence[Repository]) ->
         for old, new in moved:
             _record(tx, services, org, old, new, "whimbrel")
     for old, new in moved:
-        move_mirror(services.mirrors, org, old, new)
+        _move_mirror(services, org, old, new)
 
 
 def followed(services: Services, org: str, error: WhimbrelError) -> WhimbrelError:
@@ -61,6 +64,13 @@ def below(org: str, full_name: str) -> str | None:
     """The name below the org; None for what is elsewhere. Hosts tell no names apart by their case."""
     inside = full_name.casefold().startswith(f"{org}/".casefold())
     return full_name[len(org) + 1 :] if inside else None
+
+
+def _move_mirror(services: Services, org: str, old: str, new: str) -> None:
+    try:
+        move_mirror(services.mirrors, org, old, new)
+    except GitError as error:  # it costs a fetch, and nothing else
+        log.warning("the mirror of %s/%s stays behind: %s", org, old, error.explanation)
 
 
 def _record(tx: Connection, services: Services, org: str, old: str, new: str, actor: str) -> None:
