@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,18 +79,9 @@ def answer(ask: Ask, command: Command, *, by_label: bool = False) -> Reply | Non
         case Verb.PLAN:
             return _plan(ask, _chosen(ask, command.policy))
         case Verb.RETRY:
-            _retry(ask, command.words)
-        case Verb.REBASE:
-            _rebase(ask)
-        case Verb.TAKEOVER:
-            _take_over(ask)
-        case Verb.CLOSE:
-            return _close(ask)
-        case Verb.STATUS:
-            return _status(ask)
-        case Verb.HELP:
-            return _help(ask)
-    return None
+            return _retry(ask, command.words)
+        case verb:
+            return _WITHOUT_WORDS[verb](ask)
 
 
 def _chosen(ask: Ask, name: str, *, by_label: bool = False) -> Chosen:
@@ -146,7 +137,7 @@ def _plan(ask: Ask, chosen: Chosen) -> Reply:
     })  # fmt: skip
 
 
-def _retry(ask: Ask, words: str = "") -> None:
+def _retry(ask: Ask, words: str = "") -> Reply | None:
     """Attempt the run anew, on the base as it is by then; what it was told before no longer counts.
 
     That somebody closed the pull request counts no more either: it is opened again, or a new one is, as the host allows.
@@ -162,6 +153,7 @@ def _retry(ask: Ask, words: str = "") -> None:
             control.retry_alone(tx, ask.services, run, actor=ask.actor, words=words)
             in_vain = words and not policy.uses_model
             _follow(tx, ask, run, "no step of it asks a model, so the words have no effect" if in_vain else "")
+    return None
 
 
 def _open_again(ask: Ask, publication: Publication) -> None:
@@ -187,7 +179,7 @@ def _has_room(ask: Ask) -> bool:
         return not publications.room(tx, ask.org.org, ask.org.ceilings, ask.services.clock.now()).reason
 
 
-def _rebase(ask: Ask) -> None:
+def _rebase(ask: Ask) -> Reply | None:
     """Bring what was published to the base as it is by then."""
     run, publication = _behind(ask)
     if publication is not None:
@@ -197,21 +189,24 @@ def _rebase(ask: Ask) -> None:
         if effects.do_once(tx, ask.org.org, f"rebase:{ask.key}", ask.services.clock.now()):
             control.rebase_alone(tx, ask.services, run, actor=ask.actor)
             _follow(tx, ask, run, "")
+    return None
 
 
-def _take_over(ask: Ask) -> None:
-    """Give the branch to the bot, with the commits that people have put on it so far."""
+def _take_over(ask: Ask) -> Reply | None:
+    """Give the branch to the bot, with the commits that people have put on it so far. One that was adopted starts a run."""
     publication = _published(ask)
     _require_admitted(ask, publication.change.policy)
     _require_open(ask, publication)
     found = _on_host(ask, publication)
-    run, _ = _behind(ask)
     if found is None:
         raise UsageError(f"the host shows {ask.place} no more")
     with ask.services.database.transaction() as tx:
+        run = None if publication.adopted else runs.newest(tx, publication.change)
         if effects.do_once(tx, ask.org.org, f"takeover:{ask.key}", ask.services.clock.now()):
             refreshing.take_over(tx, ask.services, publication, run, found.head, actor=ask.actor)
-            _follow(tx, ask, run, "")
+            if run is not None:
+                _follow(tx, ask, run, "")
+    return _run(ask, _chosen(ask, publication.change.policy)) if run is None else None
 
 
 def _close(ask: Ask) -> Reply:
@@ -301,3 +296,12 @@ def _on_host(ask: Ask, publication: Publication) -> PullRequest | None:
 
 def _follow(tx: Connection, ask: Ask, run: Run, note: str) -> None:
     tellings.follow(tx, ask.org.org, ask.repository.name, ask.thread, run.id, note, ask.services.clock.now())
+
+
+_WITHOUT_WORDS: Mapping[Verb, Callable[[Ask], Reply | None]] = {
+    Verb.REBASE: _rebase,
+    Verb.TAKEOVER: _take_over,
+    Verb.CLOSE: _close,
+    Verb.STATUS: _status,
+    Verb.HELP: _help,
+}

@@ -94,8 +94,11 @@ def _close_done(services: Services, org: OrgPolicy, publication: Publication) ->
     return True
 
 
-def take_over(tx: Connection, services: Services, publication: Publication, run: Run, head: str, *, actor: str) -> None:
-    """Somebody gives the bot the branch as it is at `head`, with people's commits, and the run goes on. Raises UsageError."""
+def take_over(tx: Connection, services: Services, publication: Publication, run: Run | None, head: str, *, actor: str) -> None:
+    """Somebody gives the bot the branch as it is at `head`, with people's commits, and the run goes on. Raises UsageError.
+
+    Without a run, the next plan of the policy has it as a target.
+    """
     change = publication.change
     refreshes.take_over(tx, publication, head, actor, services.clock.now())
     audit.append(
@@ -103,7 +106,8 @@ def take_over(tx: Connection, services: Services, publication: Publication, run:
         subject=f"{change.org}/{change.repository}#{publication.number}",
         details={"policy": change.policy, "branch": publication.branch, "head": head},
     )  # fmt: skip
-    control.rebase_alone(tx, services, run, actor=actor)
+    if run is not None:
+        control.rebase_alone(tx, services, run, actor=actor)
 
 
 def rebase_runs(services: Services, run_ids: Sequence[str], *, actor: str, taking_over: bool) -> int:

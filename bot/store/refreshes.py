@@ -11,8 +11,9 @@ from bot.store.schema import publications
 
 
 def take_over(tx: Connection, publication: Publication, head: str, actor: str, now: datetime) -> None:
-    """A person gives the branch, as it is at `head`, to the bot."""
-    tx.execute(update(publications).where(publications.c.id == publication.id).values(taken_over=head, adopted=False))
+    """A person gives the branch, as it is at `head`, to the bot. No revision of the policy has worked on an adopted one."""
+    values = {"taken_over": head, "adopted": False} | ({"revision": ""} if publication.adopted else {})
+    tx.execute(update(publications).where(publications.c.id == publication.id).values(values))
     add_event(tx, publication.id, now, "taken_over", actor, head)
     if publication.frozen:
         freeze(tx, publication, "", now)

@@ -10,17 +10,21 @@ from typing import Any
 import pytest
 
 from bot.campaigns import control
-from bot.campaigns.refreshing import REFRESH_EVERY, rebase_runs, refresh_conflicting
+from bot.campaigns.refreshing import REFRESH_EVERY, rebase_runs, refresh_conflicting, take_over
+from bot.domain.pull_requests import PullRequestText
+from bot.domain.repositories import Repository
 from bot.domain.states import RunState
 from bot.errors import UsageError
 from bot.ports import StepContext
-from bot.store import audit, runs
+from bot.store import adoptions, audit, runs
 from bot.store.ledger import Accounts
+from bot.store.publications import Change
 from bot.tracking.pull_requests import refresh_publications
 from tests.fakes import repositories
 from tests.fakes.world import World
 
 BRANCH = "whimbrel/notes"
+TOOL = Repository("acme", "tool", "main", None)
 TEN_LINES = "".join(f"line {number}\n" for number in range(10))
 
 
@@ -224,6 +228,32 @@ class TestAskedFor:
         [event] = events_of(world, "pull_request.taken_over")
         assert (event["actor"], event["details"]["head"]) == ("mia", theirs)
         world.require_tidy()
+
+    def test_what_others_have_opened_may_be_taken_over(self, world: World) -> None:
+        bare = world.repository("tool")
+        theirs = repositories.commit(repositories.opened(bare), {"NOTE.md": b"mine\n"}, branch="mine", start="main")
+        text = PullRequestText("A note", "by hand")
+        found = world.local.open_pull_request(TOOL, branch="mine", base="main", text=text)
+        change = Change("acme", "notes", "tool", "main")
+        with world.database.transaction() as tx:
+            adoptions.adopt(tx, change, found, "r1", "mia", world.clock.now())
+        assert "is open for it" in (world.plan()[0].entries[0].skip_reason or "")
+        adopted = world.publication("tool")
+        assert adopted is not None
+        with world.database.transaction() as tx:
+            take_over(tx, world.services, adopted, None, theirs, actor="mia")
+        run = world.run(world.start())
+        world.work()
+        assert world.ended(run).startswith("published: ")
+        [opened] = world.pull_requests("tool", "mine")
+        assert (opened.number, world.open_pull_requests("tool")) == (found.number, [])
+        repository = repositories.opened(bare)
+        assert str(repository[opened.head].parents[0].id) == theirs  # type: ignore[attr-defined]
+        assert repositories.files_at(bare, "mine")["NOTE.md"] == b"# tool\n\nBe kind.\n"
+        refresh_publications(world.services, world.local, "acme")
+        publication = world.publication("tool")
+        assert publication is not None
+        assert (publication.facts.edited, publication.frozen) == (0, "")
 
     def test_without_a_pull_request_there_is_nothing_to_rebase(self, world: World) -> None:
         world.repository("tool")
