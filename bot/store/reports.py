@@ -235,14 +235,17 @@ def pull_request_timeline(tx: Connection, run_id: str) -> list[dict[str, str]]:
 
 
 def _runs() -> Any:
-    return select(
+    found = select(
         runs,
         publications.c.number,
         publications.c.url,
         publications.c.branch,
         publications.c.state.label("publication_state"),
         *(publications.c[name] for name in _FOLLOWED.values()),
-    ).outerjoin(publications, publications.c.id == runs.c.publication_id)
+        campaigns.c.open_wave,
+    )
+    joined = found.join(campaigns, campaigns.c.id == runs.c.campaign_id)
+    return joined.outerjoin(publications, publications.c.id == runs.c.publication_id)
 
 
 def _run(row: Row[tuple[Any, ...]]) -> dict[str, Any]:
@@ -254,7 +257,7 @@ def _run(row: Row[tuple[Any, ...]]) -> dict[str, Any]:
         "id": row.id,
         "target": f"{row.repository}/{row.path}" if row.path else row.repository,
         "outcome": row.outcome,
-        "reason": row.reason,
+        "reason": row.reason or _why_not_begun(row),
         "attempts": row.attempts,
         "pull_request": pull_request,
         "cost_usd": decimal_usd(MicroUsd(row.cost_micro)),
@@ -263,4 +266,10 @@ def _run(row: Row[tuple[Any, ...]]) -> dict[str, Any]:
         "files_changed": row.files_changed,
         "state": row.state,
         "stage": row.stage,
+        "wave": row.wave,
+        "by_hand": row.by_hand,
     }
+
+
+def _why_not_begun(row: Row[tuple[Any, ...]]) -> str:
+    return f"begins with wave {row.wave}; wave {row.open_wave} is open" if row.wave > row.open_wave else ""

@@ -14,6 +14,7 @@ from bot.domain.repositories import Repository
 from bot.domain.states import CampaignState
 from bot.errors import UsageError
 from bot.store import audit
+from bot.store import runs as store_runs
 from bot.store.schema import runs
 from bot.tracking.pull_requests import refresh_all
 from bot.tracking.waiting import describe, why_waiting
@@ -210,6 +211,29 @@ def test_an_attempt_that_is_under_way_when_the_campaign_halts_keeps_its_change_a
     [item] = acme.dispatch()
     acme.attempt(item)
     assert (opened(acme), len(made)) == (["a", "b"], 2)
+
+
+def test_a_change_that_is_made_when_the_window_closes_is_published_in_the_next_one(acme: World) -> None:
+    made: list[str] = []
+
+    def act(*_: object) -> None:
+        made.append("made")
+        acme.clock.advance(6 * 3600)  # from noon on a Thursday
+
+    acme.acts["make"] = act
+    campaign = acme.start(steps=[{"run": "make"}], rollout={"windows": ["mon-fri 09:00-17:00"]})
+    acme.attempt(acme.dispatch()[0])
+    assert opened(acme) == []
+    assert told(acme, campaign) == "outside the windows of its rollout: waiting until Fri 2026-01-16 09:00 UTC"
+    assert acme.run(campaign).setbacks == acme.run(campaign).tries == 0
+
+    acme.clock.advance(14.9 * 3600)
+    assert acme.dispatch() == []
+    acme.clock.advance(0.2 * 3600)
+    with acme.database.transaction() as tx:
+        store_runs.recall(tx, campaign)
+    acme.attempt(next(item for item in acme.dispatch() if item.run_id == f"{campaign}-1"))
+    assert (opened(acme), made) == (["a"], ["made"])
 
 
 def test_a_new_repository_joins_a_later_wave_and_one_that_is_asked_for_the_open_one(acme: World) -> None:
