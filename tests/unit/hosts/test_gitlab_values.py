@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from bot.domain.pull_requests import ChecksState, PullRequestState, Review, ReviewState
 from bot.hosts.gitlab_graphql import is_below, pull_request_value, repository_value, without_draft
 
+OWN = "whimbrel/notes"
 PROJECT: dict[str, Any] = {
     "id": "gid://gitlab/Project/7", "fullPath": "acme/platform/tool", "webUrl": "https://gitlab.com/acme/platform/tool",
     "description": None, "visibility": "internal", "archived": False, "isForked": True, "topics": ["python"],
@@ -28,6 +30,11 @@ MERGE: dict[str, Any] = {
 
 def reviewer(name: str, state: str) -> dict[str, Any]:
     return {"id": "gid://gitlab/User/9", "username": name, "mergeRequestInteraction": {"reviewState": state}}
+
+
+def pipeline(status: str, jobs: Mapping[str, str] | None = None, *, more: bool = False) -> dict[str, Any]:
+    told = [{"name": name, "status": each, "retried": False, "allowFailure": False} for name, each in (jobs or {}).items()]
+    return {"status": status, "jobs": {"pageInfo": {"hasNextPage": more}, "nodes": told}}
 
 
 class TestRepositories:
@@ -102,11 +109,17 @@ class TestMergeRequests:
         ("pipeline", "expected"),
         [
             (None, ChecksState.NONE),
-            ({"status": "SUCCESS"}, ChecksState.PASSED),
-            ({"status": "FAILED"}, ChecksState.FAILED),
-            ({"status": "CANCELED"}, ChecksState.FAILED),
-            ({"status": "RUNNING"}, ChecksState.PENDING),
-            ({"status": "MANUAL"}, ChecksState.PENDING),
+            (pipeline("SUCCESS"), ChecksState.PASSED),
+            (pipeline("FAILED"), ChecksState.FAILED),
+            (pipeline("CANCELED"), ChecksState.FAILED),
+            (pipeline("RUNNING"), ChecksState.PENDING),
+            (pipeline("MANUAL"), ChecksState.PENDING),
+            (pipeline("FAILED", {OWN: "FAILED"}), ChecksState.NONE),
+            (pipeline("FAILED", {OWN: "FAILED", "test": "SUCCESS"}), ChecksState.PASSED),
+            (pipeline("SUCCESS", {OWN: "SUCCESS", "test": "FAILED"}), ChecksState.FAILED),
+            (pipeline("SUCCESS", {OWN: "SUCCESS", "test": "RUNNING"}), ChecksState.PENDING),
+            (pipeline("SUCCESS", {OWN: "SUCCESS", "deploy": "MANUAL"}), ChecksState.PASSED),
+            (pipeline("FAILED", {OWN: "SUCCESS"}, more=True), ChecksState.FAILED),
         ],
     )
     def test_what_ci_says(self, pipeline: Any, expected: ChecksState) -> None:

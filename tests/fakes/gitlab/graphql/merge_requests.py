@@ -195,6 +195,20 @@ def pipeline_created(found: Pipeline, context: Context) -> str | None:
     return when(found.created_at)
 
 
+@on("Pipeline", "jobs")
+def pipeline_jobs(found: Pipeline, context: Context, *, retried: bool | None = None, **pages: Any) -> JSON:
+    """The newest first."""
+    jobs = [each for each in found.project.statuses if each.pipeline is found and retried in (None, each.retried)]
+    return page(jobs[::-1], **pages)
+
+
+reads(
+    "CiJob",
+    id=lambda found: gid("GenericCommitStatus", found.id),
+    status=lambda found: found.status.upper(),
+    allowFailure=lambda found: found.allow_failure,
+)
+
 _NOTES = {
     "id": lambda found: gid("Note", found.id),
     "createdAt": lambda found: when(found.created_at),

@@ -183,7 +183,12 @@ type MergeRequest {
 }
 
 type DiffRefs { baseSha: String headSha: String! startSha: String! }
-type Pipeline { id: ID! iid: String! sha: String ref: String status: PipelineStatusEnum! createdAt: Time! }
+type Pipeline {
+  id: ID! iid: String! sha: String ref: String status: PipelineStatusEnum! createdAt: Time!
+  jobs(retried: Boolean, after: String, before: String, first: Int, last: Int): CiJobConnection
+}
+type CiJob { id: ID! name: String status: String retried: Boolean allowFailure: Boolean! }
+type CiJobConnection { nodes: [CiJob] pageInfo: PageInfo! count: Int! }
 type Label { id: ID! title: String! color: String! description: String }
 type LabelConnection { nodes: [Label] pageInfo: PageInfo! count: Int! }
 type MergeRequestReviewer {
