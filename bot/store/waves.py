@@ -140,7 +140,7 @@ def facts(tx: Connection, campaign: Campaign, wave: Wave) -> WaveFacts:
     """What became of a wave so far, by what the host was last seen to say of its pull requests."""
     of_wave = and_(runs.c.campaign_id == campaign.id, runs.c.wave == wave.number)
     row = tx.execute(select(func.count().label("runs"), *_run_counts()).where(of_wave)).one()
-    published = and_(of_wave, runs.c.outcome == Outcome.PUBLISHED, publications.c.id == runs.c.publication_id, ~_taken_back())
+    published = and_(of_wave, _proposed_by(campaign), ~_taken_back())
     told = tx.execute(select(func.count().label("published"), *_publication_counts()).where(published)).one()
     counted = {key: int(value or 0) for key, value in {**row._mapping, **told._mapping}.items()}
     return WaveFacts(opened_at=wave.opened_at, **counted, objections=(*_closed(tx, published), *_came_to_nothing(tx, of_wave)))
@@ -201,6 +201,20 @@ def _came_to_nothing(tx: Connection, of_wave: ColumnElement[bool]) -> list[str]:
 
 def _said(words: str) -> str:
     return f": {' '.join(words.split())}" if words else ""
+
+
+def _proposed_by(campaign: Campaign) -> ColumnElement[bool]:
+    """What joins the campaign's runs with their pull requests: also where a later attempt, to rebase one, came to nothing."""
+    return and_(
+        publications.c.org == campaign.org,
+        publications.c.policy == campaign.policy.name,
+        publications.c.repository == runs.c.repository,
+        publications.c.base == runs.c.base,
+        publications.c.path == runs.c.path,
+        publications.c.revision == campaign.revision,
+        publications.c.number.is_not(None),
+        or_(runs.c.outcome == Outcome.PUBLISHED, publications.c.opened_at >= campaign.created_at),
+    )
 
 
 def _taken_back() -> ColumnElement[bool]:

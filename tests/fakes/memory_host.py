@@ -110,6 +110,11 @@ class MemoryHost:
         kept = self._kept(repository.name)
         return [self._now_is(kept, found) for found in kept.pull_requests.values() if found.branch == branch]
 
+    def pull_requests_to(self, repository: Repository, base: str) -> Sequence[PullRequest]:
+        kept = self._kept(repository.name)
+        there = [found for found in kept.pull_requests.values() if found.base == base]
+        return [self._now_is(kept, found) for found in there if found.state is PullRequestState.OPEN]
+
     def pull_requests_now(self, org: str, refs: Sequence[PullRequestRef]) -> Mapping[PullRequestRef, PullRequest]:
         self._require_org(org)
         there = [ref for ref in refs if ref.repository in self.kept and ref.number in self.kept[ref.repository].pull_requests]

@@ -16,6 +16,7 @@ from tests.fakes.repositories import Files
 class MemorySubject:
     org = "acme"
     nested = "group/sub/lib"
+    lacks: frozenset[str] = frozenset()
 
     def __init__(self) -> None:
         self.host = MemoryHost(self.org)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from bot.campaigns import control
 from bot.campaigns.activation import complete_finished
 from bot.domain.repositories import Repository
-from bot.domain.states import CampaignState
+from bot.domain.states import CampaignState, Outcome
 from bot.errors import UsageError
 from bot.store import audit
 from bot.store import runs as store_runs
@@ -280,6 +280,16 @@ def test_runs_that_come_to_nothing_are_no_wave_that_was_accepted(acme: World) ->
     assert acme.run(campaign).state == "ended"
     assert go_on(acme) == 1
     assert "none of it came to a pull request: 1 failed" in told(acme, campaign)
+
+
+def test_a_pull_request_counts_also_when_a_rebase_of_it_came_to_nothing(acme: World) -> None:
+    campaign = start(acme)
+    came_to_nothing = update(runs).where(runs.c.id == f"{campaign}-1").values(outcome=Outcome.SKIPPED, publication_id=None)
+    with acme.database.transaction() as tx:
+        tx.execute(came_to_nothing)
+    assert told(acme, campaign) == "wave 2 begins after wave 1: 0 of 1 merged, 50% needed"
+    merge(acme, "a")
+    assert go_on(acme) == 1
 
 
 def test_small_ones_first(acme: World) -> None:
