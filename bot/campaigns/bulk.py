@@ -14,7 +14,7 @@ from bot.domain.selection import is_among
 from bot.errors import HostError, HostLimited, UsageError
 from bot.ports import DecidesPullRequests
 from bot.services import Services
-from bot.store import audit, publications, runs, targets
+from bot.store import audit, following, runs, targets
 from bot.store.campaigns import Campaign
 from bot.store.publications import Publication
 from bot.tracking.pull_requests import refresh_many, settle
@@ -150,7 +150,7 @@ def _do(services: Services, campaign: Campaign, action: Action, publication: Pub
         case Action.READY:
             _decides(host).mark_ready(place, number)
             with services.database.transaction() as tx:
-                publications.expect_news(tx, campaign.org, publication.change.repository, number=number)
+                following.expect_news(tx, campaign.org, publication.change.repository, number=number)
         case Action.REBASE:
             _rebase(services, publication, actor)
 

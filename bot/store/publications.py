@@ -5,7 +5,6 @@ The row is written as an intent, in a transaction that holds the ceilings, befor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -129,26 +128,6 @@ def unsettled(tx: Connection, org: str) -> list[Publication]:
     return [publication_of(row) for row in tx.execute(select(publications).where(publications.c.org == org, _unsettled()))]
 
 
-def due(tx: Connection, org: str, before: datetime, limit: int) -> list[Publication]:
-    """Of what the host must be asked about: those with news, and then those that were last looked at longest ago.
-
-    None that was looked at after `before`.
-    """
-    waits = or_(publications.c.looked_at.is_(None), publications.c.looked_at <= before)
-    opened = select(publications).where(publications.c.org == org, publications.c.state == "open", waits)
-    longest = opened.order_by(publications.c.looked_at.nulls_first()).limit(limit)
-    forgotten = select(publications).where(publications.c.org == org, _forgotten(), waits).limit(limit)
-    return [publication_of(row) for each in (longest, forgotten) for row in tx.execute(each)]
-
-
-def with_news(tx: Connection, org: str, limit: int) -> list[Publication]:
-    """The open ones of which something was told, or nothing is known yet."""
-    of_it = and_(publications.c.org == org, publications.c.state == "open", publications.c.looked_at.is_(None))
-    return [
-        publication_of(row) for row in tx.execute(select(publications).where(of_it).order_by(publications.c.id).limit(limit))
-    ]
-
-
 def intend(
     tx: Connection, change: Change, *, branch: str, ceilings: Ceilings, now: datetime, rollout: Rollout = EVERYTHING_AT_ONCE
 ) -> Publication:
@@ -267,11 +246,6 @@ def record_facts(tx: Connection, publication: Publication, facts: Facts, now: da
     _change(tx, publication, **asdict(facts), looked_at=now)
 
 
-def looked_at(tx: Connection, some: Sequence[Publication], now: datetime) -> None:
-    """The host tells nothing new of them."""
-    tx.execute(update(publications).where(publications.c.id.in_([each.id for each in some])).values(looked_at=now))
-
-
 def record_words(tx: Connection, publication: Publication, words: str) -> None:
     """Why somebody asks for changes; empty where nobody does any more."""
     _change(tx, publication, closed_reason=words)
@@ -293,19 +267,6 @@ def freeze(tx: Connection, publication: Publication, reason: str, now: datetime)
 def expect_news_everywhere(tx: Connection, org: str) -> None:
     """Nobody has heard of the org's open ones for a while: they are the first to be looked at."""
     tx.execute(update(publications).where(publications.c.org == org, publications.c.state == "open").values(looked_at=None))
-
-
-def expect_news(tx: Connection, org: str, repository: str, *, number: int | None = None, head: str = "") -> None:
-    """Something has happened to the open ones of a repository, to that one alone, or to those at a commit: they are the first
-    to be looked at."""
-    told = update(publications).where(
-        publications.c.org == org, publications.c.repository == repository, publications.c.state == "open"
-    )
-    if number is not None:
-        told = told.where(publications.c.number == number)
-    if head:
-        told = told.where(or_(publications.c.seen_head == head, publications.c.head == head))
-    tx.execute(told.values(looked_at=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,10 +304,10 @@ def same_change() -> ColumnElement[bool]:
 
 
 def _unsettled() -> ColumnElement[bool]:
-    return or_(publications.c.state == "open", _forgotten())
+    return or_(publications.c.state == "open", forgotten())
 
 
-def _forgotten() -> ColumnElement[bool]:
+def forgotten() -> ColumnElement[bool]:
     """Intents whose run has ended without a word on them."""
     at_work = select(runs.c.id).join(campaigns, campaigns.c.id == runs.c.campaign_id)
     at_work = at_work.where(same_change(), runs.c.state != RunState.ENDED, campaigns.c.preview.is_(False))

@@ -11,7 +11,7 @@ from bot.domain.org_policies import OrgPolicy
 from bot.domain.pull_requests import PullRequestState
 from bot.errors import NotFound
 from bot.services import Services
-from bot.store import audit, installations, publications
+from bot.store import audit, following, installations, publications
 from bot.store.publications import Publication
 from bot.tracking.pull_requests import refresh, settle
 from bot.tracking.renames import below, follow
@@ -37,11 +37,11 @@ def news_of(services: Services, org: OrgPolicy, event: PullRequestChanged | Revi
     with services.database.transaction(durable=False) as tx:
         match event:
             case PullRequestChanged() | Reviewed():
-                publications.expect_news(tx, org.org, place, number=event.number)
+                following.expect_news(tx, org.org, place, number=event.number)
             case ChecksChanged():
-                publications.expect_news(tx, org.org, place, head=event.head)
+                following.expect_news(tx, org.org, place, head=event.head)
             case Pushed():
-                publications.expect_news(tx, org.org, place)
+                following.expect_news(tx, org.org, place)
 
 
 def repository_changed(services: Services, org: OrgPolicy, event: RepositoryChanged) -> None:

@@ -19,7 +19,7 @@ from bot.domain.selection import is_among
 from bot.errors import HostError, HostUnavailable, NotFound, Renamed
 from bot.ports import FollowsPullRequests, Host, KnowsItself
 from bot.services import Services
-from bot.store import audit, opt_outs, own_commits, publications
+from bot.store import audit, following, opt_outs, own_commits, publications
 from bot.store.opt_outs import OptOut
 from bot.store.publications import Facts, Publication
 from bot.tracking.opting_out import SOMEBODY, leave_alone, take_up_again
@@ -33,6 +33,8 @@ SWEEP = 200
 """So many of an org are looked at in one sweep, at most: a few requests."""
 LOOK_AGAIN = timedelta(minutes=2)
 """Where webhooks tell what happens, one is looked at no more often."""
+LOOK_AT_CLOSED, CLOSED_FOR = timedelta(hours=1), timedelta(days=14)
+"""A closed one is looked at now and then, for some time: it may have been opened again."""
 
 log = logging.getLogger(__name__)
 
@@ -52,12 +54,18 @@ def refresh_all(services: Services, orgs: Sequence[OrgPolicy]) -> int:
     """The periodic sweep: of each org, some of those that were not looked at for longest, where there is news first."""
     now = services.clock.now()
     before = {org.org: now - (LOOK_AGAIN if org.host_kind != "local" else timedelta()) for org in orgs}
-    return _refresh_each(services, orgs, lambda tx, org: publications.due(tx, org, before[org], SWEEP))
+    since, hour_ago = now - CLOSED_FOR, now - LOOK_AT_CLOSED
+
+    def waiting(tx: Connection, org: str) -> list[Publication]:
+        closed = following.closed_lately(tx, org, since=since, before=hour_ago, limit=AT_ONCE)
+        return following.due(tx, org, before[org], SWEEP) + closed
+
+    return _refresh_each(services, orgs, waiting)
 
 
 def refresh_news(services: Services, orgs: Sequence[OrgPolicy]) -> int:
     """Look at those alone of which something was told."""
-    return _refresh_each(services, orgs, lambda tx, org: publications.with_news(tx, org, SWEEP))
+    return _refresh_each(services, orgs, lambda tx, org: following.with_news(tx, org, SWEEP))
 
 
 def _refresh_each(services: Services, orgs: Sequence[OrgPolicy], find: Callable[[Connection, str], list[Publication]]) -> int:
@@ -71,7 +79,7 @@ def _refresh_each(services: Services, orgs: Sequence[OrgPolicy], find: Callable[
         except HostError as error:
             log.warning("the pull requests of %s will be looked at again: %s", org.org, error.explanation)
             with services.database.transaction(durable=False) as tx:
-                publications.looked_at(tx, waiting, services.clock.now() - LOOK_AGAIN)
+                following.looked_at(tx, waiting, services.clock.now() - LOOK_AGAIN)
     return changed
 
 
@@ -158,7 +166,7 @@ def _try_refresh(services: Services, host: Host, publication: Publication) -> bo
         change = publication.change
         log.warning("%s/%s#%s: %s", change.org, change.repository, publication.number, error.explanation)
         with services.database.transaction(durable=False) as tx:
-            publications.looked_at(tx, [publication], services.clock.now())
+            following.looked_at(tx, [publication], services.clock.now())
         return False
 
 
@@ -169,7 +177,7 @@ def note_many(services: Services, known: Sequence[tuple[Publication, PullRequest
         same = [this for this, found in known if found.state == this.state and facts_of(tx, this, found) == this.facts]
     with services.database.transaction(durable=False) as tx:
         for when, some in itertools.groupby(same, lambda each: _looked_at(services, each.facts, each.state)):
-            publications.looked_at(tx, list(some), when)
+            following.looked_at(tx, list(some), when)
     same_ids = {each.id for each in same}
     return sum(note(services, this, found) for this, found in known if this.id not in same_ids)
 

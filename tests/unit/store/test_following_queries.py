@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event, insert, text
 
-from bot.store import publications, targets
+from bot.store import following, publications, targets
 from bot.store.database import Database
 from bot.store.publications import Change
 from bot.store.schema import publications as table
@@ -60,8 +60,8 @@ def planned(tx: Connection) -> Iterator[list[str]]:
 
 
 QUERIES: dict[str, Callable[[Connection, Queue, str], object]] = {
-    "due": lambda tx, queue, _: publications.due(tx, "acme", queue.clock.now(), 200),
-    "with news": lambda tx, _queue, _: publications.with_news(tx, "acme", 200),
+    "due": lambda tx, queue, _: following.due(tx, "acme", queue.clock.now(), 200),
+    "with news": lambda tx, _queue, _: following.with_news(tx, "acme", 200),
     "by number": lambda tx, _queue, _: publications.numbered(tx, "acme", "r7", 7),
     "of a repository": lambda tx, _queue, _: publications.of_repository(tx, "acme", "r7"),
     "counts": lambda tx, _queue, campaign: targets.counts(tx, campaign),
@@ -89,7 +89,7 @@ def test_they_are_counted(queue: Queue) -> None:
     with queue.database.reading() as tx:
         [campaign] = tx.execute(text("SELECT id FROM campaigns")).scalars()
         counted = targets.counts(tx, campaign)
-        due = publications.due(tx, "acme", queue.clock.now(), 200)
+        due = following.due(tx, "acme", queue.clock.now(), 200)
         assert not targets.is_finished(tx, campaign)
     assert (counted["open"], counted["merged"]) == (MANY // OPEN_EVERY, MANY - MANY // OPEN_EVERY)
     assert len(due) == MANY // OPEN_EVERY + 1  # and the intent that nobody works on

@@ -77,6 +77,17 @@ def test_only_the_policys_own_are_asked_for(opened: World) -> None:
     assert state(opened) == "open"
 
 
+def test_one_that_is_opened_again_is_found_though_no_webhook_told_of_it(opened: World) -> None:
+    opened.local.close(TOOL, 1, by="bob")
+    refresh_all(opened.services, [opened.org])
+    opened.local.reopen(TOOL, 1)
+    refresh_all(opened.services, [opened.org])
+    assert state(opened) == "closed"  # it was looked at just now
+    opened.clock.advance(3600)
+    refresh_all(opened.services, [opened.org])
+    assert state(opened) == "open"
+
+
 class TestIntents:
     """An attempt has written down that it will publish, and died."""
 

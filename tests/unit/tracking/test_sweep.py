@@ -14,7 +14,7 @@ from bot.domain.pull_requests import PullRequest, PullRequestRef
 from bot.domain.repositories import Repository
 from bot.errors import HostError, HostUnavailable
 from bot.hosts.local import LocalHost
-from bot.store import publications
+from bot.store import following, publications
 from bot.store.publications import Change
 from bot.tracking import pull_requests as tracking
 from bot.tracking.pull_requests import refresh_all
@@ -88,9 +88,9 @@ def test_those_with_news_are_the_first(world: World, host: Counting) -> None:
         sweep(world)
     world.clock.advance(600)
     with world.database.transaction() as tx:
-        publications.expect_news(tx, ORG, "r250", number=250)
+        following.expect_news(tx, ORG, "r250", number=250)
     with world.database.reading() as tx:
-        due = publications.due(tx, ORG, world.clock.now(), tracking.SWEEP)
+        due = following.due(tx, ORG, world.clock.now(), tracking.SWEEP)
     assert due[0].change.repository == "r250"
     assert len(due) == tracking.SWEEP
 
