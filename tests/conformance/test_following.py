@@ -206,10 +206,6 @@ SUBJECTS: dict[str, Callable[[Path], AbstractContextManager[People]]] = {
 }
 
 
-TELL_OWN_CHECKS_APART = tuple(name for name in SUBJECTS if name != "gitlab")
-"""GitLab tells how a pipeline stands, and what the bot reports of a commit is a part of it."""
-
-
 @pytest.fixture(params=SUBJECTS)
 def people(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[People]:
     with SUBJECTS[request.param](tmp_path) as people:
@@ -278,7 +274,6 @@ class TestFollowing:
         people.push("tool", {"x": b"x"}, branch=BRANCH)
         assert the_one(host, number=opened.number).checks is ChecksState.NONE
 
-    @pytest.mark.parametrize("people", TELL_OWN_CHECKS_APART, indirect=True)
     def test_the_bots_own_verdict_says_nothing_of_ci(self, people: People, host: Host) -> None:
         opened = publish(people, host, "tool")
         for theirs, own, state in (
