@@ -29,7 +29,7 @@ from bot.hosts.gitlab_people import reviewer_ids
 from bot.hosts.gitlab_transport import Client, full_path, project_url, renamed
 from bot.hosts.opening import logins, missing, open_once, open_one, require_writable
 
-_TRIES, _PAUSE_SECONDS = 3, 2.0
+_TRIES, _PAUSE_SECONDS = 4, 3.0
 
 Sleep = Callable[[float], None]
 log = logging.getLogger(__name__)

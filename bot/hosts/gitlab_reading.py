@@ -19,7 +19,7 @@ from bot.hosts.gitlab_graphql import (
     nodes,
     repository_value,
 )
-from bot.hosts.gitlab_transport import Client, full_path, project_url, renamed
+from bot.hosts.gitlab_transport import Client, full_path, project_url
 
 _AT_ONCE, _FILES_AT_ONCE = 50, 12
 
@@ -30,7 +30,7 @@ def all_repositories(client: Client, org: str) -> list[Repository]:
     for page in pages(client.graphql, PROJECTS, {"group": org}, "group", "projects"):
         known = True
         if page["fullPath"].lower() != org.lower():
-            raise renamed(org, page["fullPath"])
+            raise NotFound(f"the group {org} is called {page['fullPath']} now", mend="rename its policy in policies/orgs/")
         found += [repository_value(org, node) for node in nodes(page["projects"]) if is_below(org, node)]
     if not known:
         raise NotFound(f"there is no group {org}, or the bot may not see it")

@@ -186,8 +186,8 @@ class TestMergeRequests:
         opened = host.open_pull_request(ONE, branch=BRANCH, base="main", text=replace(TEXT, auto_merge=True))
         assert not opened.text.auto_merge
         assert the_pull(lab).state == "opened"
-        assert asked(lab, "PUT", "/merge") == 3
-        assert (clock.now() - before).total_seconds() == 4
+        assert asked(lab, "PUT", "/merge") == 4
+        assert (clock.now() - before).total_seconds() == 9
         assert "acme/one!1 does not merge by itself" in caplog.text
 
     def test_a_forks_branch_of_that_name_is_another(self, lab: FakeGitLab, host: GitLabHost) -> None:
@@ -272,6 +272,12 @@ class TestMoved:
         with pytest.raises(HostError) as caught:
             host.remote(ONE)
         assert not caught.value.retryable
+
+    def test_a_group_that_was_renamed_is_not_found_by_its_old_name(self, lab: FakeGitLab, host: GitLabHost) -> None:
+        lab.as_user("ada").rename_group("acme/platform", "foundation")
+        assert [each.name for each in host.repositories("acme")] == ["foundation/deep/lib", "one"]
+        with pytest.raises(NotFound):
+            list(host.repositories("acme/platform"))
 
     def test_a_deleted_one_is_not_found(self, lab: FakeGitLab, host: GitLabHost) -> None:
         lab.as_user("ada").delete_project("acme/one")

@@ -111,6 +111,17 @@ class TestPublishing:
         assert "#1 was closed without being merged" in world.ended(world.run(campaign))
         assert len(pulls(lab)) == 1
 
+    def test_a_project_that_is_moved_within_the_group_is_followed(self, world: World, lab: FakeGitLab) -> None:
+        publish(world)
+        lab.as_user("mia").move_project(f"acme/{LIB}", "acme/platform")
+        assert publish(world, "Be kinder.").startswith("published")
+        (pull,) = lab.project("acme/platform/lib").merge_requests.values()
+        published = world.publication("platform/lib")
+        assert published is not None
+        assert (published.number, published.head, published.state) == (1, pull.head_sha, "open")
+        assert world.publication(LIB) is None
+        world.require_tidy()
+
     @pytest.mark.slow
     def test_a_verified_commit_is_a_plain_push(self, world: World, lab: FakeGitLab) -> None:
         """GitLab makes no commits that it would show as verified."""
