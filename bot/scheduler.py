@@ -32,6 +32,7 @@ from bot.tracking.pull_requests import refresh_all, refresh_news
 from bot.tracking.telling import tell_due
 from bot.tracking.waves import advance
 
+ADVANCE_EVERY_SECONDS = 1.0
 SWEEP_EVERY_SECONDS = 5.0
 FORGET_EVERY_SECONDS = 30.0
 FOLLOW_SECONDS = 30.0
@@ -144,14 +145,17 @@ class Scheduler:
     orgs: list[OrgPolicy]
     revive: Callable[[], None]
     workers: int | None = None
+    _advanced: float = float("-inf")
     _swept: float = float("-inf")
     _forgotten: float = float("-inf")
 
     def round(self) -> None:
         """One round. Raises StoreError, HostError or redis.RedisError; the next round does what this one could not."""
         complete_finished(self.services)
-        advance(self.services)
         now = self.services.clock.monotonic()
+        if now - self._advanced >= ADVANCE_EVERY_SECONDS:
+            self._advanced = now
+            advance(self.services)
         if now - self._swept >= SWEEP_EVERY_SECONDS:
             self._swept = now
             if reclaim_lost(self.services):

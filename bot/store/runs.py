@@ -78,6 +78,8 @@ def dispatch(tx: Connection, *, slots: int, now: datetime, lease: timedelta) -> 
     if tx.dialect.name == "postgresql":
         tx.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": PUMP_LOCK})
     room = max(0, slots - count_busy(tx))
+    if not room:
+        return []
     chosen: list[str] = list(tx.execute(admitted(tx, now).limit(room)).scalars())
     if not chosen:
         return []
