@@ -151,6 +151,13 @@ def shape(value: Any) -> Any:
     return [shape(value[0])] if isinstance(value, list) and value else type(value).__name__
 
 
+def covers(found: Any, wanted: Any) -> bool:
+    """Is all that is wanted there? More keys may join a document."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        return all(key in found and covers(found[key], value) for key, value in wanted.items())
+    return bool(found == wanted)
+
+
 STATUS = {
     "id": "str",
     "policy": "str",
@@ -189,8 +196,8 @@ def test_status_and_run_keep_the_contract(finished: Finished) -> None:
 
 def test_runs_keep_the_contract(finished: Finished) -> None:
     published, skipped = finished.campaign.rows
-    assert shape(published).items() >= RUN.items()
-    assert shape(skipped).items() >= (RUN | {"pull_request": "NoneType"}).items()
+    assert covers(shape(published), RUN)
+    assert covers(shape(skipped), RUN | {"pull_request": "NoneType"})
     assert (published["target"], published["attempts"], published["files_changed"]) == ("alpha", 1, 1)
     assert (skipped["target"], skipped["attempts"], skipped["reason"]) == ("old", 0, "archived")
 
