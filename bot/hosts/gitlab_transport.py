@@ -123,6 +123,8 @@ class _Session(requests.Session):
         answer = self._exchange(request, kwargs)
         if answer.status_code == 405 and "moved projects" in str(json_of(answer)):  # GitLab redirects nothing but a GET
             answer = self._exchange(self._again(request, _OLD_NAME.match(_path(request))), kwargs)
+            if answer.status_code < 300:
+                raise HostUnavailable(f"{_path(request)} was moved, and is back by now")
         if 300 <= answer.status_code < 400:
             raise self._moved(request, answer, kwargs)
         if answer.status_code >= 400:

@@ -273,6 +273,14 @@ class TestMoved:
             host.remote(ONE)
         assert not caught.value.retryable
 
+    def test_one_that_is_moved_back_meanwhile_is_not_taken_for_changed(self, lab: FakeGitLab, host: GitLabHost) -> None:
+        number = publish(host)
+        said = {"message": "Non GET methods are not allowed for moved projects"}
+        lab.fail(method="PUT", status=405, body=said)
+        with pytest.raises(HostUnavailable):
+            host.close_pull_request(ONE, number)
+        assert the_pull(lab).state == "opened"
+
     def test_a_group_that_was_renamed_is_not_found_by_its_old_name(self, lab: FakeGitLab, host: GitLabHost) -> None:
         lab.as_user("ada").rename_group("acme/platform", "foundation")
         assert [each.name for each in host.repositories("acme")] == ["foundation/deep/lib", "one"]
