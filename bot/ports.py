@@ -274,6 +274,10 @@ class Sandbox(Protocol):
     def user(self) -> int | None:
         """Whose commands' processes are (a uid), where that is another than the bot's: their folders must be that user's."""
 
+    @property
+    def toolchain(self) -> str:
+        """A digest of what is installed where commands run: as long as it is the same, so are their results."""
+
     def run(
         self,
         command: SandboxCommand,

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from bot.domain.policy_types import Minutes, OutputSchema, RelativePath, ResultName, Strict, Text, Usd
+from bot.domain.policy_types import Minutes, OutputSchema, Pattern, RelativePath, ResultName, Strict, Text, Usd
 
 
 class ShellCommand(Strict):
@@ -101,4 +101,21 @@ AnyStep = Annotated[
 
 
 class Check(ShellCommand):
-    """A command in a new sandbox, on the base with the change in it; the change is rejected unless it exits with 0."""
+    """A command in a new sandbox, on the base with the change in it; the change is rejected where it fails newly.
+
+    It is run on the untouched base too: what fails there is not held against the change.
+    """
+
+    junit: list[Pattern] = []
+    """Globs, as in `paths:`, of the JUnit XML files that it leaves in the tree: single cases are compared. What matches before
+    it is run is removed."""
+    tap: bool = False
+    """Its stdout is TAP: single cases are compared."""
+    required: bool = False
+    """It must pass whatever the base does: for what the change itself is to bring about."""
+
+    @model_validator(mode="after")
+    def _one_kind_of_results(self) -> Check:
+        if self.junit and self.tap:
+            raise ValueError("a check tells of its cases by `junit:` or by `tap:`, not by both")
+        return self

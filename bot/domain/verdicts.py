@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.domain.telling import telling_lines
+
 
 class Decision(StrEnum):
     """`wait` is for what may yet turn out either way."""
@@ -34,12 +36,17 @@ class CheckResult:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The decision and its reasons. A leaf has no children; an inner node passes when all its children do."""
+    """The decision and its reasons. A leaf has no children; an inner node passes when all its children do.
+
+    Of a check, `base` says what it came to on the untouched base, and `detail` has the telling lines of what failed newly.
+    """
 
     name: str
     decision: Decision
     reason: str
     children: tuple[Verdict, ...] = ()
+    base: str = ""
+    detail: str = ""
 
     @property
     def passed(self) -> bool:
@@ -57,26 +64,51 @@ class Verdict:
             "decision": self.decision.value,
             "reason": self.reason,
             "children": [child.to_json() for child in self.children],
+            **({"base": self.base} if self.base else {}),
+            **({"detail": self.detail} if self.detail else {}),
         }
 
 
 def judge_checks(results: tuple[CheckResult, ...]) -> Verdict:
     """All checks must pass. The reason names each one that did not."""
-    leaves = tuple(_leaf(result) for result in results)
+    return judge_leaves(tuple(judge_check(result) for result in results))
+
+
+def judge_leaves(leaves: tuple[Verdict, ...], *, excused: frozenset[int] = frozenset()) -> Verdict:
+    """Of what was said of each check. `excused` are the numbers of those that failed, and not because of the change."""
     failed = [leaf for leaf in leaves if not leaf.passed]
+    if failed:
+        reason = "; ".join(f"{leaf.name}: {leaf.reason}" for leaf in failed)
+        return Verdict("checks", Decision.FAIL, reason, leaves)
     if not leaves:
         return Verdict("checks", Decision.PASS, "no checks to pass")
-    if not failed:
-        return Verdict(
-            "checks", Decision.PASS, "its check passed" if len(leaves) == 1 else f"all {len(leaves)} checks passed", leaves
-        )
-    reason = "; ".join(f"{leaf.name}: {leaf.reason}" for leaf in failed)
-    return Verdict("checks", Decision.FAIL, reason, leaves)
+    if excused:
+        reason = "; ".join(f"{leaf.name}: {leaf.reason}" for number, leaf in enumerate(leaves) if number in excused)
+        return Verdict("checks", Decision.PASS, f"no new failure: {reason}", leaves)
+    return Verdict(
+        "checks", Decision.PASS, "its check passed" if len(leaves) == 1 else f"all {len(leaves)} checks passed", leaves
+    )
 
 
-def _leaf(result: CheckResult) -> Verdict:
+def judge_check(result: CheckResult) -> Verdict:
+    """By its own end alone."""
     if result.decision is Decision.PASS:
         return Verdict(result.command, Decision.PASS, f"exit 0 in {result.duration_ms / 1000:.1f} s")
     said = result.reason or f"exit {result.exit_status}"
     last = next((line.strip() for line in reversed(result.tail.splitlines()) if line.strip()), "")
-    return Verdict(result.command, Decision.FAIL, f"{said}: {last}" if last else said)
+    reason = f"{said}: {last}" if last else said
+    return Verdict(result.command, Decision.FAIL, reason, detail=telling_lines(result.tail))
+
+
+def new_failures(verdict: Verdict) -> str:
+    """What failed, for whoever is to mend it: each failed leaf or check with its telling lines; "" where nothing did."""
+    return "\n\n".join(_failures(verdict))
+
+
+def _failures(node: Verdict) -> list[str]:
+    if node.passed:
+        return []
+    below = [told for child in node.children for told in _failures(child)]
+    if below and not node.detail:
+        return below
+    return ["\n".join([f"{node.name}: {node.reason}", *node.detail.splitlines()])]

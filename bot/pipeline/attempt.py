@@ -6,7 +6,8 @@ from bot.domain.states import Outcome, Stage
 from bot.domain.verdicts import Verdict
 from bot.git import diff
 from bot.pipeline.assignment import Assignment, Ended
-from bot.pipeline.checks import run_checks
+from bot.pipeline.baselines import Baselines
+from bot.pipeline.checks import Bench, run_checks
 from bot.pipeline.detecting import open_and_needed, why_not_needed
 from bot.pipeline.lease import Deadline, Lease
 from bot.pipeline.making import Work, bring_over, make, take_up
@@ -85,17 +86,11 @@ def look(
 def check(services: Services, assignment: Assignment, base: Base, commit: str, recorder: Recorder, stop: Deadline) -> Verdict:
     """Prove what the branch will show, with people's commits in it where there are any."""
     recorder.enter(Stage.CHECK, f"{len(assignment.policy.checks)} checks to pass")
-    verdict = run_checks(
-        assignment.policy.checks,
-        services.sandbox,
-        base.mirror,
-        commit,
-        services.attempts / assignment.run.attempt_key / "check",
-        limits=assignment.policy.limits,
-        remaining_seconds=stop.remaining_seconds,
-        emit=recorder.emit,
-        cancelled=stop.cancelled,
-    )
+    policy = assignment.policy
+    root = services.attempts / assignment.run.attempt_key / "check"
+    bench = Bench(services.sandbox, base.mirror, root, policy.limits, stop.remaining_seconds, stop.cancelled, recorder.emit)
+    kept = Baselines(services, assignment.run, base.commit, policy.limits)
+    verdict = run_checks(policy.checks, bench, kept, commit)
     stop.require()
     recorder.verdict(verdict)
     return verdict

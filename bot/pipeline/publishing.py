@@ -217,7 +217,7 @@ def _text(
         "outputs": neutral_data(proposal.variables["outputs"]),
         "files": list(proposal.changeset.paths),
         "checks": [
-            {"command": child.name, "decision": child.decision.value, "reason": child.reason}
+            {"command": child.name, "decision": child.decision.value, "reason": child.reason, "base": child.base}
             for child in proposal.verdict.children
         ],
         "cost": dollars(MicroUsd(earlier_cost + cost)),

@@ -25,6 +25,7 @@ from bot.sandbox.dropping import USER, drops, hand_over, obstacle, set_as
 from bot.sandbox.limits import MB, Breach, Group, Limiter, Watch, restrict
 from bot.sandbox.output import Output
 from bot.sandbox.process import KILLED, SandboxProcess, gated
+from bot.sandbox.toolchain import TOOLCHAIN, digest_of
 from bot.sandbox.watchdog import Watchdog
 
 _PUMP_SECONDS = 0.1
@@ -90,6 +91,10 @@ class BubblewrapSandbox:
     @cached_property
     def user(self) -> int | None:
         return USER if drops() else None
+
+    @cached_property
+    def toolchain(self) -> str:
+        return digest_of(TOOLCHAIN)
 
     @cached_property
     def _bwrap(self) -> Bwrap:

@@ -52,6 +52,7 @@ class NoSandbox:
     """`ports.Sandbox` for policies that need none; those that a test has `answers` for are not run either."""
 
     user = None
+    toolchain = "none"
 
     def __init__(self) -> None:
         self.answers: dict[str, Callable[[Path], int]] = {}

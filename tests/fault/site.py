@@ -41,7 +41,7 @@ def hold(flag: str) -> dict[str, str]:
 
 POLICY: dict[str, Any] = {
     "steps": [{"template": TEMPLATE, "to": "NOTE.md"}, {"prompt": "Write in {{ repo.name }}"}, hold("hold-step")],
-    "checks": [hold("hold-check")],
+    "checks": [{**hold("hold-check"), "required": True}],
 }
 
 

@@ -161,7 +161,7 @@ def test_a_success_that_it_forges_before_it_kills_claude_code_is_judged_by_the_c
     forge = f"for out in /proc/[0-9]*/fd/1; do echo '{forged}' > $out; done 2>/dev/null; echo half > NOTE.md; kill -9 -1"
     model = serve(playing(bash(forge)))
     project.use(model)
-    project.write_campaign("notes", steps=[{"prompt": "Begin."}], checks=[{"run": "grep whole NOTE.md"}])
+    project.write_campaign("notes", steps=[{"prompt": "Begin."}], checks=[{"run": "grep whole NOTE.md", "required": True}])
     project.repository("one", {"a": b"a"})
     row = project.run("notes")["one"]
     assert (row["outcome"], row["pull_request"]) == ("rejected", None)

@@ -60,7 +60,7 @@ def probed(new_project: Callable[[], Project], serve: Callable[[Play], ScriptedM
     project.use(model)
     project.environment["WHIMBREL_AUDIT_KEY"] = AUDIT_KEY
     steps = [{"run": f"{LOOK} > found.json"}, {"prompt": "Look around."}]
-    project.write_campaign("probe", steps=steps, checks=[{"run": f"{LOOK}; exit 1"}])
+    project.write_campaign("probe", steps=steps, checks=[{"run": f"{LOOK}; exit 1", "required": True}])
     arguments = (str(port), ",".join(addresses()), ",".join(map(str, private(project))))
     scripts = {name: (SCRIPTS / name).read_bytes() for name in ("probe.py", "ask.py")}
     project.repository("any", scripts | {"arguments": " ".join([*arguments, WHERE_TO_LOOK, *SECRETS]).encode()})

@@ -13,10 +13,10 @@ from bot.store.schema.campaigns import campaigns, plan_entries, plans, revisions
 from bot.store.schema.hosts import deliveries, effects, host_writes, installations
 from bot.store.schema.money import accounts, ledger_entries
 from bot.store.schema.publications import opt_outs, publication_events, publications, repository_names
-from bot.store.schema.runs import artifacts, attempts, looked, renderings, runs, timeline
+from bot.store.schema.runs import artifacts, attempts, baselines, looked, renderings, runs, timeline
 from bot.store.schema.schedules import policy_sources, schedules, starts
 
-VERSION = "0010"
+VERSION = "0011"
 """The migration that makes these tables; a test holds that it is the newest."""
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "attempts",
     "audit_events",
     "audit_heads",
+    "baselines",
     "campaigns",
     "deliveries",
     "effects",

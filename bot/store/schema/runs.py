@@ -140,3 +140,17 @@ looked = Table(
     Column("run_id", String(48), nullable=False),
     Column("at", Instant, nullable=False),
 )
+
+# What a check came to on an untouched base. Kept only where it told something, and only for the repository itself.
+baselines = Table(
+    "baselines",
+    metadata,
+    Column("org", String(100), primary_key=True),
+    Column("repository", String(1000), primary_key=True),
+    Column("commit", String(64), primary_key=True),
+    # Of the check, its limits, and of what is installed where it ran.
+    Column("digest", String(64), primary_key=True),
+    Column("result", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+    Index(None, "at"),
+)

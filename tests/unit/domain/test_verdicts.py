@@ -35,6 +35,7 @@ def test_a_limit_fails_a_check_whatever_its_exit_status() -> None:
 
 
 def test_the_tree_as_json() -> None:
-    leaf = {"name": "make lint", "decision": "fail", "reason": "exit 2: a.py:1: unused import", "children": []}
+    told = "a.py:1: unused import"
+    leaf = {"name": "make lint", "decision": "fail", "reason": f"exit 2: {told}", "children": [], "detail": told}
     root = {"name": "checks", "decision": "fail", "reason": f"make lint: {leaf['reason']}", "children": [leaf]}
     assert json.loads(json.dumps(judge_checks((FAILED,)).to_json())) == root

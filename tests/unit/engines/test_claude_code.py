@@ -45,6 +45,7 @@ class PlayingSandbox:
     commands: list[SandboxCommand] = field(default_factory=list)
     played: int = 0
     user: int | None = None
+    toolchain: str = "none"
 
     def run(
         self,

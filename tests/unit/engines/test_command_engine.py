@@ -25,6 +25,7 @@ class EndingSandbox:
     result: SandboxResult = DONE
     commands: list[SandboxCommand] = field(default_factory=list)
     user: int | None = None
+    toolchain: str = "none"
 
     def run(
         self,

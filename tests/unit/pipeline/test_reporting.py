@@ -35,6 +35,7 @@ class BusySandbox:
     """`ports.Sandbox` that cannot be started the first time."""
 
     user = None
+    toolchain = "none"
 
     def __init__(self) -> None:
         self._asked = 0
