@@ -95,6 +95,20 @@ class Conversation(Protocol):
 
 
 @runtime_checkable
+class KeepsIssues(Protocol):
+    """A host where the bot may have issues of its own. Nothing here is done twice by a repetition."""
+
+    def open_issue(self, repository: Repository, title: str, body: str, *, marker: str, since: datetime) -> int:
+        """The number of the bot's own issue that holds the hidden `marker`, opened where there is none.
+
+        It is looked for among those that were made or changed since then.
+        """
+
+    def write_issue(self, repository: Repository, number: int, body: str, *, closing: bool) -> None:
+        """Make `body` the text of an issue of the bot's. It is never opened again."""
+
+
+@runtime_checkable
 class KnowsItself(Protocol):
     """A host where the bot has a name of its own."""
 

@@ -27,6 +27,7 @@ from bot.hosts.webhooks import DIALECTS
 from bot.pipeline.housekeeping import discard_leftovers
 from bot.queue.jobs import JobQueue
 from bot.services import Services
+from bot.tracking.controlling import tell_control
 from bot.tracking.leases import reclaim_lost
 from bot.tracking.pull_requests import refresh_all, refresh_news
 from bot.tracking.telling import tell_due
@@ -93,9 +94,9 @@ def upkeep(services: Services, keepers: Sequence[Callable[[], Keeper | None]]) -
     return [Chore(partial(keep, each), LOOK_SECONDS) for each in keepers]
 
 
-def telling(services: Services, orgs: Sequence[OrgPolicy]) -> Chore:
-    """Show people how the work goes on that they asked for."""
-    return Chore(partial(tell_due, services, orgs), TELL_SECONDS)
+def telling(services: Services, orgs: Sequence[OrgPolicy]) -> list[Chore]:
+    """Show people how the work goes on: in the comments that follow what they asked for, and in the issues of campaigns."""
+    return [Chore(partial(do, services, orgs), TELL_SECONDS) for do in (tell_due, tell_control)]
 
 
 def starting(services: Services) -> list[Chore]:

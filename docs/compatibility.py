@@ -24,7 +24,7 @@ HOSTS: Mapping[str, type] = {"local": LocalHost, "github": GitHubHost, "gitlab":
 NAMES = {"local": "local", "github": "GitHub", "gitlab": "GitLab"}
 ABILITIES = (
     ports.Host, ports.Conversation, ports.ReadsInBulk, ports.FollowsPullRequests, ports.DecidesPullRequests, ports.Forks,
-    ports.VerifiedCommits, ports.KnowsProperties, ports.KnowsTeams,
+    ports.VerifiedCommits, ports.KnowsProperties, ports.KnowsTeams, ports.KeepsIssues,
 )  # fmt: skip
 HEAD = """# What each host has
 

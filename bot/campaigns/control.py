@@ -22,8 +22,9 @@ def pause(services: Services, campaign_id: str, *, actor: str) -> list[Dispatch]
     """Nothing more begins, and what is under way is handed back. Returns the attempts to be stopped in the queue."""
     with services.database.transaction() as tx:
         campaign = _active(tx, campaign_id)
-        campaigns.set_state(tx, campaign_id, CampaignState.PAUSED)
-        _record(tx, services, campaign, actor, "campaign.paused")
+        if campaign.state is not CampaignState.PAUSED:
+            campaigns.set_state(tx, campaign_id, CampaignState.PAUSED)
+            _record(tx, services, campaign, actor, "campaign.paused")
     reason = f"the campaign was paused by {actor}"
     return _stop(services, campaign_id, lambda run: reclaim(services, run, reason, counts=False))
 
@@ -85,6 +86,11 @@ def retry(services: Services, campaign_id: str, run_ids: Sequence[str], *, actor
     with services.database.transaction() as tx:
         again = _reopen(tx, services, campaigns.get(tx, campaign_id), run_ids, actor=actor)
     return len(again)
+
+
+def retry_failed(tx: Connection, services: Services, campaign_id: str, *, actor: str) -> int:
+    """As `retry` of all failed ones, within the caller's transaction."""
+    return len(_reopen(tx, services, campaigns.get(tx, campaign_id), (), actor=actor))
 
 
 def retry_alone(tx: Connection, services: Services, run: Run, *, actor: str, words: str = "") -> None:

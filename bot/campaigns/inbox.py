@@ -13,13 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from bot.campaigns import sources, triggers
+from bot.campaigns import sources, ticking, triggers
 from bot.campaigns.arrivals import arrived, has_arrived
 from bot.domain.events import (
     ChecksChanged,
     Commented,
     Event,
     InstallationChanged,
+    IssueEdited,
     Labelled,
     Ping,
     PullRequestChanged,
@@ -116,6 +117,8 @@ class Inbox:
                 if isinstance(event, Reviewed):
                     news_of(self.services, org, event)
                 return self._trigger_once(delivery, org, event)
+            case IssueEdited():
+                return self._trigger_once(delivery, org, event) if ticking.has_ticks(event) else ticking.NO_TICK
             case PullRequestChanged():
                 pull_request_changed(self.services, org, event)
             case RepositoryChanged():
@@ -126,14 +129,14 @@ class Inbox:
             return arrived(self.services, org, event.repository.name)
         return ""
 
-    def _trigger_once(self, delivery: Delivery, org: OrgPolicy, event: triggers.Trigger) -> str:
+    def _trigger_once(self, delivery: Delivery, org: OrgPolicy, event: triggers.Trigger | IssueEdited) -> str:
         services = self.services
         with services.database.transaction() as tx:
             now = services.clock.now()
             mine = deliveries.renew(tx, delivery, until=now + LEASE)
             if not mine or not effects.begin(tx, org.org, event.key, by=delivery.id, now=now):
                 return TOLD_ALREADY
-        reason = triggers.handle(services, event)
+        reason = ticking.handle(services, event) if isinstance(event, IssueEdited) else triggers.handle(services, event)
         with services.database.transaction() as tx:
             effects.finish(tx, org.org, event.key, reason, services.clock.now())
         return reason

@@ -50,7 +50,7 @@ def machinery(settings: Settings, services: Services, orgs: list[OrgPolicy], wor
     again = partial(revive, settings.home, settings.redis_url)
     with redis_server(settings.home, settings.redis_url) as url:
         scheduler = Scheduler(services, JobQueue(connect_briefly(url)), orgs, again, workers=workers or None)
-        chores = [telling(services, orgs), *following(services, orgs)]
+        chores = [*telling(services, orgs), *following(services, orgs)]
         with WorkerPool(workers, log=settings.home / "workers.log") as pool, beside(threading.Event(), chores):
             try:
                 yield Machinery(scheduler, pool)

@@ -50,7 +50,7 @@ def scheduler() -> None:
             *(partial(hosts.gitlab_deliveries, org) for org in on_gitlab),
         ]
         chores = [
-            telling(services, orgs),
+            *telling(services, orgs),
             *following(services, orgs),
             *starting(services),
             *webhook_chores(services, deliverers),

@@ -91,6 +91,29 @@ class Reviewed:
         return f"review:{_digest(self.repository.host, str(self.review_id))}"
 
 
+@dataclass(frozen=True, slots=True)
+class IssueEdited:
+    """Somebody has changed the text of an issue from `before` to `after`; `at` is when, as the host wrote it."""
+
+    repository: RepositoryRef
+    number: int
+    before: str
+    after: str
+    actor: str
+    actor_is_bot: bool
+    at: str
+
+    @property
+    def thread(self) -> Thread:
+        return Thread(self.number, "issue")
+
+    @property
+    def key(self) -> str:
+        """The same for the same edit, in whichever delivery it is told."""
+        where = (self.repository.host, str(self.repository), str(self.number))
+        return f"edit:{_digest(*where, self.actor, self.at, self.before, self.after)}"
+
+
 PullRequestChange = Literal["opened", "closed", "reopened", "synchronized", "edited", "merged", "reviewed"]
 
 
@@ -166,7 +189,9 @@ class Ping:
     """The host tries whether the bot hears it."""
 
 
-RepositoryEvent = Labelled | Commented | Reviewed | PullRequestChanged | ChecksChanged | Pushed | RepositoryChanged
+RepositoryEvent = (
+    Labelled | Commented | Reviewed | IssueEdited | PullRequestChanged | ChecksChanged | Pushed | RepositoryChanged
+)
 """What is about one repository."""
 
 Event = RepositoryEvent | InstallationChanged | Ping

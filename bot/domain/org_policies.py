@@ -92,6 +92,13 @@ class PoliciesFrom(Strict):
         return "" if self.path == "." else self.path.rstrip("/")
 
 
+class Control(Strict):
+    """An issue for each campaign, where people see how it goes and direct it by ticking boxes."""
+
+    repository: Text
+    """ORG/NAME, a repository of the org's own. Names of other repositories are told there unless it is public."""
+
+
 class OrgPolicy(Strict):
     org: str
     """As the host names it. On GitLab a group with all groups below it, perhaps in another one itself: `acme/platform`, whose
@@ -109,6 +116,8 @@ class OrgPolicy(Strict):
     """The campaign policies that may run on this org, wherever they come from."""
     policies_from: PoliciesFrom | None = None
     """A repository of the org's own with campaign policies and templates, besides those on the operator's disk."""
+    control: Control | None = None
+    """Where each campaign has an issue of its own, on GitHub and GitLab."""
     forks: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$")] | None = None
     """Another org or account of the same host, where the forks go from which a campaign with `fork: true` proposes what the
     bot may not push. Without it, the account of a plain token."""
@@ -131,10 +140,25 @@ class OrgPolicy(Strict):
             raise ValueError(f"`policies_from.repository` is {self.org}/NAME: the org's own, and no other's")
         return self
 
+    @model_validator(mode="after")
+    def _control_of_its_own(self) -> OrgPolicy:
+        if self.control is not None and self.host_kind == "local":
+            raise ValueError("a folder of repositories has no issues: `control` is for GitHub and GitLab")
+        if self.control is not None and not self.control_repository:
+            raise ValueError(f"`control.repository` is {self.org}/NAME: the org's own, and no other's")
+        return self
+
+    @property
+    def control_repository(self) -> str:
+        """The name below the org of the repository with the control issues; empty without one, and for another org's."""
+        return self._below(self.control.repository if self.control else "")
+
     @property
     def policies_repository(self) -> str:
         """The name below the org of the repository that policies come from; empty without one, and for another org's."""
-        asked = self.policies_from.repository if self.policies_from else ""
+        return self._below(self.policies_from.repository if self.policies_from else "")
+
+    def _below(self, asked: str) -> str:
         org, name = asked[: len(self.org)], asked[len(self.org) :]
         return name.removeprefix("/") if org.casefold() == self.org.casefold() and name.startswith("/") else ""
 

@@ -126,6 +126,15 @@ class GitHubHost:
         client = self._changing(repository)
         github_conversation.tell(client, repository, thread.number, body, marker=marker, own_login=self.own_login)
 
+    def open_issue(self, repository: Repository, title: str, body: str, *, marker: str, since: datetime) -> int:
+        client = self._changing(repository)
+        return github_conversation.open_issue(
+            client, repository, title, body, marker=marker, since=since, own_login=self.own_login
+        )
+
+    def write_issue(self, repository: Repository, number: int, body: str, *, closing: bool) -> None:
+        github_conversation.write_issue(self._changing(repository), repository, number, body, closing=closing)
+
     def react(self, repository: Repository, comment: CommentRef, reaction: Reaction) -> None:
         github_conversation.react(self._changing(repository), repository, comment, reaction)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -37,6 +38,23 @@ def tell(client: Client, repository: Repository, number: int, body: str, *, mark
         issue.create_comment(marked(body, marker))
     elif there.body != marked(body, marker):
         there.edit(marked(body, marker))
+
+
+def open_issue(
+    client: Client, repository: Repository, title: str, body: str, *, marker: str, since: datetime, own_login: str
+) -> int:
+    """A marker in somebody else's issue is not ours."""
+    place = _sdk(client, repository)
+    for each in place.get_issues(state="all", sort="created", direction="asc", since=since):
+        if marker in (each.body or "") and each.user.login == own_login and each.pull_request is None:
+            return each.number
+    return place.create_issue(title, marked(body, marker)).number
+
+
+def write_issue(client: Client, repository: Repository, number: int, body: str, *, closing: bool) -> None:
+    issue = _issue(client, repository, number)
+    if issue.body != body or (closing and issue.state == "open"):
+        issue.edit(body=body, state="closed" if closing else issue.state)
 
 
 def react(client: Client, repository: Repository, ref: CommentRef, reaction: Reaction) -> None:

@@ -12,6 +12,7 @@ from bot.domain.events import (
     Event,
     InstallationChange,
     InstallationChanged,
+    IssueEdited,
     Labelled,
     Ping,
     PullRequestChange,
@@ -64,10 +65,28 @@ def _action(body: bytes) -> str:
 
 
 def _issues(body: bytes) -> Event | None:
-    if _action(body) not in LABELLED:
+    action = _action(body)
+    if action == "edited":
+        return _issue_edited(payloads.IssueEdited.model_validate_json(body))
+    if action not in LABELLED:
         return None
     told = payloads.IssueLabelled.model_validate_json(body)
     return _labelled(told, told.issue, told.label.name)
+
+
+def _issue_edited(told: payloads.IssueEdited) -> Event | None:
+    """A change of the title alone is none of the text."""
+    if told.before is None:
+        return None
+    return IssueEdited(
+        repository=told.repository.ref,
+        number=told.issue.number,
+        before=told.before,
+        after=told.issue.body,
+        actor=told.sender.login,
+        actor_is_bot=told.sender.is_bot,
+        at=told.issue.updated_at,
+    )
 
 
 def _pull_request(body: bytes) -> Event | None:

@@ -74,6 +74,17 @@ class IssueLabelled(Acted):
     label: Label
 
 
+class WrittenIssue(Issue):
+    body: Text = ""
+
+
+class IssueEdited(Acted):
+    """`before` is the text that it had, None where something else of it was changed."""
+
+    issue: WrittenIssue
+    before: Text | None = Field(None, validation_alias=AliasPath("changes", "body", "from"))
+
+
 class PullRequestLabelled(Acted):
     pull_request: PullRequest
     label: Label

@@ -93,6 +93,14 @@ class GitLabHost:
     def tell(self, repository: Repository, thread: Thread, body: str, *, marker: str) -> None:
         gitlab_conversation.tell(self._client, repository, thread, body, marker=marker, own_login=self.own_login)
 
+    def open_issue(self, repository: Repository, title: str, body: str, *, marker: str, since: datetime) -> int:
+        return gitlab_conversation.open_issue(
+            self._client, repository, title, body, marker=marker, since=since, own_login=self.own_login
+        )
+
+    def write_issue(self, repository: Repository, number: int, body: str, *, closing: bool) -> None:
+        gitlab_conversation.write_issue(self._client, repository, number, body, closing=closing)
+
     def react(self, repository: Repository, comment: CommentRef, reaction: Reaction) -> None:
         gitlab_conversation.react(self._client, repository, comment, reaction, own_login=self.own_login)
 

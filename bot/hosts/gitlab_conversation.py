@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -32,6 +33,27 @@ def tell(client: Client, repository: Repository, thread: Thread, body: str, *, m
         client.create(notes, body=marked(body, marker))
     elif there["body"] != marked(body, marker):
         client.change(f"{notes}/{there['id']}", body=marked(body, marker))
+
+
+def open_issue(
+    client: Client, repository: Repository, title: str, body: str, *, marker: str, since: datetime, own_login: str
+) -> int:
+    """A marker in somebody else's issue is not ours."""
+    issues = f"{project_url(repository)}/{_PLACES['issue']}"
+    for each in client.pages(issues, state="all", updated_after=since.isoformat(), order_by="created_at", sort="asc"):
+        if marker in (each["description"] or "") and each["author"]["username"] == own_login:
+            return int(each["iid"])
+    return int(client.create(issues, title=title, description=marked(body, marker))["iid"])
+
+
+def write_issue(client: Client, repository: Repository, number: int, body: str, *, closing: bool) -> None:
+    url = _url(repository, Thread(number, "issue"))
+    there = client.read(url)
+    said = {"description": body} if there["description"] != body else {}
+    if closing and there["state"] == "opened":
+        said["state_event"] = "close"
+    if said:
+        client.change(url, **said)
 
 
 def react(client: Client, repository: Repository, ref: CommentRef, reaction: Reaction, *, own_login: str) -> None:

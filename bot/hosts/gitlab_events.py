@@ -11,6 +11,7 @@ from bot.domain.events import (
     ChecksChanged,
     Commented,
     Event,
+    IssueEdited,
     Labelled,
     PullRequestChange,
     PullRequestChanged,
@@ -61,7 +62,18 @@ def normalise_gitlab(event: str, body: bytes) -> list[Event]:
 
 def _issue(body: bytes) -> Iterator[Event]:
     told = payloads.IssueActed.model_validate_json(body)
-    yield from _labelled(told, told.object_attributes, "issue")
+    issue, text = told.object_attributes, told.changes.description
+    yield from _labelled(told, issue, "issue")
+    if issue.action == "update" and text is not None:
+        yield IssueEdited(
+            repository=told.project.ref,
+            number=issue.iid,
+            before=text.previous,
+            after=text.current,
+            actor=told.user.username,
+            actor_is_bot=told.user.is_bot,
+            at=issue.updated_at,
+        )
 
 
 def _merge_request(body: bytes) -> Iterator[Event]:

@@ -67,8 +67,16 @@ class LabelChange(BaseModel):
     current: list[Label] = []
 
 
+class TextChange(BaseModel):
+    previous: Text = ""
+    current: Text = ""
+
+
 class Changes(BaseModel):
+    """`description` is None where the text was left as it is."""
+
     labels: LabelChange = LabelChange()
+    description: TextChange | None = None
 
 
 class Commit(BaseModel):

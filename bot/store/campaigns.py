@@ -177,6 +177,12 @@ def recent(tx: Connection, limit: int = 50) -> list[Campaign]:
     return [_campaign(row) for row in tx.execute(newest.limit(limit))]
 
 
+def under_way(tx: Connection, org: str) -> list[Campaign]:
+    """Those that have not ended, previews left out."""
+    found = _campaigns().where(campaigns.c.org == org, campaigns.c.preview.is_(False), campaigns.c.state.not_in(ENDED))
+    return [_campaign(row) for row in tx.execute(found.order_by(campaigns.c.id))]
+
+
 def take_org_policy(tx: Connection, campaign_id: str, org_policy: OrgPolicy) -> None:
     """From now on the campaign is held to the org policy as the operator has it today."""
     tx.execute(update(campaigns).where(campaigns.c.id == campaign_id).values(_org_columns(org_policy)))

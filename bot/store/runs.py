@@ -236,6 +236,18 @@ def busy_of(tx: Connection, campaign_id: str) -> list[Run]:
     return [_run(row) for row in tx.execute(select(runs).where(runs.c.campaign_id == campaign_id, runs.c.state.in_(BUSY)))]
 
 
+def waiting_repositories(tx: Connection, campaign_id: str, limit: int) -> list[str]:
+    """Where something of the campaign has not begun, by name."""
+    waiting = select(runs.c.repository).where(runs.c.campaign_id == campaign_id, runs.c.state == RunState.PENDING)
+    return list(tx.execute(waiting.distinct().order_by(runs.c.repository).limit(limit)).scalars())
+
+
+def unfinished_on(tx: Connection, campaign_id: str, repository: str) -> list[Run]:
+    """The campaign's runs on a repository that have not ended."""
+    own = (runs.c.campaign_id == campaign_id, runs.c.repository == repository, runs.c.state != RunState.ENDED)
+    return [_run(row) for row in tx.execute(select(runs).where(*own))]
+
+
 def reopen(
     tx: Connection,
     campaign_id: str,

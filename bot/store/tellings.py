@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, delete, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select, update
 
 from bot.domain.pull_requests import Thread
 from bot.store.database import upsert
 from bot.store.effects import BEGUN, DONE
 from bot.store.schema import effects
 
-Kind = Literal["status", "check", "proposal"]
+ANSWERS_KEPT = 10
+
+Kind = Literal["status", "check", "proposal", "control"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Telling:
     """`data` of a status: `repository`, `number` and `kind` of the thread, `runs` (a note by run id), `asked` (how often),
     `told` (a digest of what is shown). Of a check: `run`, `fence`, `commit`.
 
-    Of a proposal: `number`, `branch`, `head`, `said` (was anything shown?).
+    Of a proposal: `number`, `branch`, `head`, `said` (was anything shown?). Of a control issue: `campaign`, `repository`,
+    `number` (0 before it is opened), `told`, `answers` (what came of each tick, the last ones, by its key).
     """
 
     org: str
@@ -69,6 +72,38 @@ def intend_proposal(tx: Connection, org: str, repository: str, number: int, bran
         tx.execute(update(effects).where(*_is(org, key)).values(anew))
 
 
+def intend_control(tx: Connection, org: str, campaign_id: str, repository: str, now: datetime) -> None:
+    """A campaign has an issue; where that had told all there was, it goes on."""
+    fresh = {"campaign": campaign_id, "repository": repository, "number": 0, "told": "", "answers": {}}
+    row = _row(org, _key("control", campaign_id), fresh, now)
+    again = {"state": BEGUN, "at": now}
+    tx.execute(
+        upsert(tx, effects)
+        .values(row)
+        .on_conflict_do_update(index_elements=effects.primary_key.columns, set_=again, where=effects.c.state == DONE)
+    )
+
+
+def is_told(tx: Connection, org: str, campaign_id: str) -> bool:
+    """Is the campaign's control issue kept up already?"""
+    known = tx.execute(_one(org, _key("control", campaign_id))).one_or_none()
+    return known is not None and bool(known.state == BEGUN)
+
+
+def control_of(tx: Connection, org: str, campaign_id: str) -> Telling | None:
+    row = tx.execute(_one(org, _key("control", campaign_id))).one_or_none()
+    return Telling(row.org, row.key, json.loads(row.result), row.at) if row else None
+
+
+def answer_tick(tx: Connection, org: str, campaign_id: str, key: str, words: str, now: datetime) -> None:
+    """What came of a tick is told in the issue at once, which also has the box open again; told twice, it is told once."""
+    where = _is(org, _key("control", campaign_id))
+    known = json.loads(tx.execute(select(effects).where(*where).with_for_update()).one().result)
+    answers = dict([*((name, said) for name, said in known["answers"].items() if name != key), (key, words)][-ANSWERS_KEPT:])
+    result = json.dumps(known | {"answers": answers, "told": ""})
+    tx.execute(update(effects).where(*where).values(result=result, state=BEGUN, at=now))
+
+
 def waiting(tx: Connection, kind: Kind, orgs: Iterable[str], now: datetime) -> list[Telling]:
     """What is to be told, the longest due first."""
     own = effects.c.key.between(f"{kind}:", f"{kind};")
@@ -97,13 +132,13 @@ def told(tx: Connection, telling: Telling, now: datetime, *, done: bool, **chang
 
 def rename(tx: Connection, org: str, old: str, new: str) -> int:
     """What is told in a repository is told under its new name. Where both have a comment of their own, that one goes on."""
-    own = effects.c.key.between("status:", "status;")
+    own = or_(effects.c.key.between("status:", "status;"), effects.c.key.between("control:", "control;"))
     named = effects.c.result.contains(f'"repository": {json.dumps(old)}', autoescape=True)
     found = tx.execute(select(effects).where(effects.c.org == org, own, named)).all()
     for row in found:
         data = json.loads(row.result)
-        key = _status_key(new, Thread(data["number"], data["kind"]))
-        if tx.execute(_one(org, key)).one_or_none() is not None:
+        key = _status_key(new, Thread(data["number"], data["kind"])) if "kind" in data else row.key
+        if key != row.key and tx.execute(_one(org, key)).one_or_none() is not None:
             tx.execute(delete(effects).where(*_is(org, row.key)))
         else:
             result = json.dumps(data | {"repository": new})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -15,12 +16,13 @@ from bot.domain.repositories import Repository
 from bot.errors import NotFound
 from bot.hosts.local import LocalHost
 from bot.hosts.local_records import Records
-from bot.ports import Conversation
+from bot.ports import Conversation, KeepsIssues
 from tests.fakes import repositories
 from tests.fakes.github_subject import github_talk
 from tests.fakes.gitlab_subject import gitlab_talk
 from tests.fakes.lacks import lacks_of
 
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 MARKER, OTHER = "<!-- whimbrel status -->", "<!-- whimbrel answer 7 -->"
 REPORT = CheckReport("whimbrel/notes", passed=True, title="all 2 checks passed", summary="| check | result |")
 
@@ -41,6 +43,12 @@ class Subject(Protocol):
 
     def comments(self) -> Sequence[str]:
         """The bodies of all comments on it, the oldest first."""
+
+    def write_issue(self, body: str) -> int:
+        """A person's, in the same repository."""
+
+    def issue(self, number: int) -> tuple[str, bool]:
+        """Its text, and is it open?"""
 
     def reactions(self, comment: CommentRef) -> Sequence[Reaction]: ...
     def checks(self) -> Mapping[str, CheckReport]:
@@ -73,6 +81,12 @@ class LocalSubject:
 
     def comments(self) -> Sequence[str]:
         return [comment.body for comment in self._host.pull_request(self.repository, self.thread.number).comments]
+
+    def write_issue(self, body: str) -> int:
+        raise NotImplementedError
+
+    def issue(self, number: int) -> tuple[str, bool]:
+        raise NotImplementedError
 
     def reactions(self, comment: CommentRef) -> Sequence[Reaction]:
         found = Records(self._bare.with_suffix(".meta")).pull_request(self.thread.number).reactions
@@ -171,6 +185,25 @@ class TestTelling:
     def test_where_nothing_is_nothing_is_told(self, subject: Subject, conversation: Conversation) -> None:
         with pytest.raises(NotFound):
             conversation.tell(subject.repository, Thread(987654, "pull_request"), "waiting", marker=MARKER)
+
+
+class TestIssues:
+    def test_one_of_its_own_is_opened_once_written_and_closed(self, subject: Subject, conversation: Conversation) -> None:
+        if "issues" in subject.lacks:
+            assert not isinstance(conversation, KeepsIssues)
+            return
+        assert isinstance(conversation, KeepsIssues)
+        forged = subject.write_issue(f"What is {MARKER}?")
+        numbers = {
+            conversation.open_issue(subject.repository, "Progress", "0 of 2", marker=MARKER, since=LONG_AGO) for _ in range(2)
+        }
+        (number,) = numbers - {forged}
+        assert len(numbers) == 1
+        assert subject.issue(number) == (f"0 of 2\n\n{MARKER}", True)
+        for closing in (False, True, True):
+            conversation.write_issue(subject.repository, number, f"2 of 2 {MARKER}", closing=closing)
+        assert subject.issue(number) == (f"2 of 2 {MARKER}", False)
+        assert conversation.open_issue(subject.repository, "Progress", "?", marker=MARKER, since=LONG_AGO) == number
 
 
 class TestChecks:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.domain.events import ChecksChanged, Commented, Event, Labelled, PullRequestChanged, Pushed, RepositoryChanged
+from bot.domain.events import ChecksChanged, Commented, Event, IssueEdited, Labelled, PullRequestChanged, Pushed, RepositoryChanged
 from bot.hosts.gitlab_events import normalise_gitlab
 from bot.hosts.signers import Signer
 from bot.hosts.webhooks import gitlab_delivery, verify_gitlab
@@ -79,8 +79,13 @@ def test_issues_labels_and_notes(listener: Listener) -> None:
     mia.edit_comment(note, "/whimbrel run tidy")
     mia.delete_comment(note)
     mia.award(issue, "eyes")
+    mia.edit("acme/one", issue.iid, title="Another")
     mia.close("acme/one", issue.iid)
     assert listener.kinds() == []
+    mia.edit("acme/one", issue.iid, description="- [x] go")
+    (edited,) = listener.heard()
+    assert isinstance(edited, IssueEdited)
+    assert (edited.before, edited.after, edited.actor) == ("", "- [x] go", "mia")
 
 
 def test_the_life_of_a_merge_request(listener: Listener) -> None:

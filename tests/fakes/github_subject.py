@@ -110,6 +110,13 @@ class GitHubTalk:
     def comments(self) -> Sequence[str]:
         return [comment.body for comment in self._record.issues[self.thread.number].comments]
 
+    def write_issue(self, body: str) -> int:
+        return self._hub.as_user("bob").open_issue(f"{ORG}/tool", "A question", body).number
+
+    def issue(self, number: int) -> tuple[str, bool]:
+        found = self._record.issues[number]
+        return found.body or "", found.state == "open"
+
     def reactions(self, comment: CommentRef) -> Sequence[Reaction]:
         pull = self._record.issues[self.thread.number]
         at = pull if comment.kind == "thread" else next(each for each in pull.comments if each.id == comment.comment_id)

@@ -106,6 +106,13 @@ class GitLabTalk:
     def comments(self) -> Sequence[str]:
         return [note.body for note in self._record.merge_requests[self.thread.number].notes if not note.system]
 
+    def write_issue(self, body: str) -> int:
+        return self._hub.as_user("bob").open_issue(f"{ORG}/tool", "A question", body).iid
+
+    def issue(self, number: int) -> tuple[str, bool]:
+        found = self._record.issues[number]
+        return found.description or "", found.state == "opened"
+
     def reactions(self, comment: CommentRef) -> Sequence[Reaction]:
         pull = self._record.merge_requests[self.thread.number]
         at = pull if comment.kind == "thread" else next(each for each in pull.notes if each.id == comment.comment_id)

@@ -15,7 +15,9 @@ class Lack:
 
 
 LACKS: Mapping[str, Mapping[str, Lack]] = {
-    "local": {},
+    "local": {
+        "issues": Lack("test_one_of_its_own_is_opened_once_written_and_closed", "no: a folder has no issues"),
+    },
     "github": {},
     "gitlab": {
         "properties": Lack("test_its_orgs_own_properties_are_told", "no: a group gives its projects none"),

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 
-from bot.domain.events import Commented, Labelled, RepositoryRef, Reviewed
+from bot.domain.boxes import Box
+from bot.domain.events import Commented, IssueEdited, Labelled, RepositoryRef, Reviewed
 from bot.domain.pull_requests import CheckReport, CommentRef, Reaction, Thread
 from bot.domain.repositories import Repository
 from bot.hosts.local import AUTHOR, LocalHost
@@ -14,13 +17,23 @@ ISSUES_FROM = 100
 """Numbers from here on are issues'; those below are pull requests of the local host."""
 
 
+@dataclass(slots=True)
+class KeptIssue:
+    """An issue of the bot's own."""
+
+    title: str
+    body: str
+    is_open: bool = True
+
+
 class Talker:
-    """`ports.Conversation`. `permissions` are by login, `read` for everybody else; `watch` is told of each call, before and
+    """`ports.Conversation` and `ports.KeepsIssues`. `permissions` are by login, `read` for everybody else; `watch` is told of each call, before and
     after it, and may raise."""
 
     def __init__(self, local: LocalHost, org: str = "acme", **permissions: str):
         self.local, self.org, self.permissions = local, org, permissions
         self.issues: dict[tuple[str, int], dict[str, str]] = defaultdict(dict)
+        self.kept: dict[tuple[str, int], KeptIssue] = {}
         self.reactions: list[tuple[CommentRef, Reaction]] = []
         self.edits = 0
         self.watch: Callable[[str], None] = lambda _: None
@@ -48,6 +61,31 @@ class Talker:
         else:
             self.issues[repository.name, thread.number][marker] = body
         self.watch("after tell")
+
+    def open_issue(self, repository: Repository, title: str, body: str, *, marker: str, since: datetime) -> int:
+        self.watch("before open_issue")
+        there = next((number for (name, number), kept in self.kept.items() if marker in kept.body), None)
+        number = there or ISSUES_FROM + 100 + len(self.kept)
+        if there is None:
+            self.kept[repository.name, number] = KeptIssue(title, body)
+        self.watch("after open_issue")
+        return number
+
+    def write_issue(self, repository: Repository, number: int, body: str, *, closing: bool) -> None:
+        self.watch("before write_issue")
+        kept = self.kept[repository.name, number]
+        kept.body, kept.is_open = body, kept.is_open and not closing
+        self.edits += 1
+        self.watch("after write_issue")
+
+    def tick(self, name: str, number: int, box: Box, *, by: str = "mia", bot: bool = False) -> IssueEdited:
+        """What the host tells of it; each is another one. The box must be there, and open."""
+        self._numbers += 1
+        before = self.kept[name, number].body
+        (line,) = (line for line in before.splitlines() if box.marker in line)
+        assert line.startswith("- [ ] ")
+        after = self.kept[name, number].body = before.replace(line, line.replace("[ ]", "[x]", 1))
+        return IssueEdited(self._repository(name), number, before, after, by, bot, at=f"moment {self._numbers}")
 
     def report_check(self, repository: Repository, commit: str, report: CheckReport) -> None:
         self.watch("before report_check")

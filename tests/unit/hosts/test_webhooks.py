@@ -16,6 +16,7 @@ from bot.domain.events import (
     Commented,
     Event,
     InstallationChanged,
+    IssueEdited,
     Labelled,
     Ping,
     PullRequestChanged,
@@ -101,6 +102,14 @@ class TestEvents:
     def test_a_label_on_an_issue(self) -> None:
         event = told("issues", deliveries.labelled("whimbrel:x"))
         assert event == Labelled(TOOL, 7, "whimbrel:x", "alice", False, "issue", False, "2026-01-15T12:00:00Z")
+
+    def test_the_text_of_an_issue_that_was_changed(self) -> None:
+        issue = {"number": 7, "updated_at": "2026-01-15T12:00:00Z", "body": "- [x] go"}
+        payload = deliveries.about("edited", issue=issue, changes={"body": {"from": "- [ ] go"}})
+        assert told("issues", payload) == IssueEdited(
+            TOOL, 7, "- [ ] go", "- [x] go", "alice", actor_is_bot=False, at="2026-01-15T12:00:00Z"
+        )
+        assert normalise_github("issues", encode(payload | {"changes": {"title": {"from": "T"}}})) == []
 
     def test_a_label_that_is_taken_off_a_pull_request(self) -> None:
         event = told("pull_request", deliveries.pull_request("unlabeled", 3, label={"name": "x"}))
