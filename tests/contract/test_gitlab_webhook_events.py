@@ -6,7 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from bot.domain.events import ChecksChanged, Commented, Event, IssueEdited, Labelled, PullRequestChanged, Pushed, RepositoryChanged
+from bot.domain.events import (
+    ChecksChanged,
+    Commented,
+    Event,
+    IssueEdited,
+    Labelled,
+    PullRequestChanged,
+    Pushed,
+    RepositoryChanged,
+)
 from bot.hosts.gitlab_events import normalise_gitlab
 from bot.hosts.signers import Signer
 from bot.hosts.webhooks import gitlab_delivery, verify_gitlab

@@ -27,8 +27,8 @@ class KeptIssue:
 
 
 class Talker:
-    """`ports.Conversation` and `ports.KeepsIssues`. `permissions` are by login, `read` for everybody else; `watch` is told of each call, before and
-    after it, and may raise."""
+    """`ports.Conversation` and `ports.KeepsIssues`. `permissions` are by login, `read` for everybody else; `watch` is told of
+    each call, before and after it, and may raise."""
 
     def __init__(self, local: LocalHost, org: str = "acme", **permissions: str):
         self.local, self.org, self.permissions = local, org, permissions

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -167,7 +166,7 @@ class TestTicks:
         world.acts["act"] = lambda *_: None
         assert directed.tick(Act.RETRY) == ""
         world.work()
-        assert directed.outcomes() == {name: ("ended", "published") for name in ("one", "two")}
+        assert directed.outcomes() == dict.fromkeys(("one", "two"), ("ended", "published"))
 
     def test_skip_a_repository(self, directed: Directed) -> None:
         assert directed.tick(Act.SKIP, "one") == ""
@@ -277,8 +276,7 @@ def test_killed_anywhere_a_tick_has_one_effect(new_world: Callable[..., World], 
         assert len(directed.talker.kept) == 1
         assert directed.issue.body.count(f"`{act}`:") == 1
         assert len(tries) == (4 if act is Act.RETRY else 0)
-        assert [action for action, _ in directed.acts()].count(f"campaign.{act}d" if act is Act.PAUSE else "campaign.retried") == (
-            act is not Act.CLOSE
-        )
+        wanted = {Act.PAUSE: "campaign.paused", Act.RETRY: "campaign.retried", Act.CLOSE: "bulk.close"}[act]
+        assert [action for action, _ in directed.acts()].count(wanted) in ((1, 2) if act is Act.CLOSE else (1,))
         world.require_tidy()
     assert len(blade.moments) > 3

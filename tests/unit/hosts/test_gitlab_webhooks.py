@@ -141,9 +141,7 @@ def told(payload: Payload) -> list[Event]:
 def test_the_text_of_an_issue_that_was_changed() -> None:
     text = {"description": {"previous": None, "current": "- [x] go"}}
     edited = thing("issue", "update") | {"changes": text}
-    assert told(edited) == [
-        IssueEdited(TOOL, 7, "", "- [x] go", "alice", actor_is_bot=False, at="2026-01-15 12:00:00 UTC")
-    ]
+    assert told(edited) == [IssueEdited(TOOL, 7, "", "- [x] go", "alice", actor_is_bot=False, at="2026-01-15 12:00:00 UTC")]
     assert told(thing("issue", "open") | {"changes": text}) == []
 
 
