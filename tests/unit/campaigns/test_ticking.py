@@ -7,17 +7,26 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from sqlalchemy import select
 
 from bot.campaigns import ticking
+from bot.campaigns.inbox import Inbox
 from bot.domain.boxes import Act, Box
 from bot.domain.events import IssueEdited
 from bot.domain.org_policies import Control, OrgPolicy
 from bot.domain.states import CampaignState
 from bot.errors import AgentFailed, HostUnavailable
+from bot.hosts.github_events import normalise_github
+from bot.hosts.gitlab_events import normalise_gitlab
 from bot.store import audit, reports
+from bot.store import deliveries as stored
+from bot.store.schema import deliveries
 from bot.tracking.controlling import EVERY, tell_control
 from bot.tracking.pull_requests import refresh_publications
+from tests.fakes import deliveries as github_payloads
+from tests.fakes import gitlab_payloads
 from tests.fakes.blade import Blade, BladedDatabase, Killed
+from tests.fakes.deliveries import encode
 from tests.fakes.talker import KeptIssue, Talker
 from tests.fakes.world import World
 
@@ -198,6 +207,37 @@ class TestTicks:
             directed.tick(Act.PAUSE)
             directed.tick(Act.RESUME)
         assert len(directed.acts()) == 4
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab"])
+def test_by_what_a_webhook_tells(directed: Directed, kind: str) -> None:
+    """A tick, the same told again, and an edit that ticks nothing."""
+    services, edit = directed.world.services, directed.edit(Act.PAUSE)
+    inbox = Inbox(services, {"github": normalise_github, "gitlab": normalise_gitlab})
+
+    def told(name: str, before: str) -> str:
+        body = {"github": github_edit, "gitlab": gitlab_edit}[kind](edit.number, before, edit.after)
+        with services.database.transaction() as tx:
+            now = services.clock.now()
+            stored.receive(tx, id=name, host=kind, event="issues", body=encode(body), signers=["local"], now=now)
+        assert inbox.handle_pending() == 1
+        with services.database.reading() as tx:
+            return str(tx.execute(select(deliveries.c.reason).where(deliveries.c.id == name)).scalar_one())
+
+    assert told("first", edit.before) == ""
+    assert directed.state is CampaignState.PAUSED
+    assert told("second", edit.before) == "it was told by another delivery already"
+    assert told("third", edit.after) == ticking.NO_TICK
+
+
+def github_edit(number: int, before: str, after: str) -> dict[str, Any]:
+    issue = {"number": number, "updated_at": "2026-01-15T12:00:00Z", "body": after}
+    return github_payloads.about("edited", "mia", PLATFORM, issue=issue, changes={"body": {"from": before}})
+
+
+def gitlab_edit(number: int, before: str, after: str) -> dict[str, Any]:
+    changes = {"description": {"previous": before, "current": after}}
+    return gitlab_payloads.thing("issue", "update", number=number, actor="mia", path=f"acme/{PLATFORM}") | {"changes": changes}
 
 
 class TestWhoMay:
