@@ -365,6 +365,18 @@ class Workspace:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """An agent's session, to be gone on with. The agent could write to its `transcript`: it is data, and no more.
+
+    `cost` is what the gateway has counted for it.
+    """
+
+    id: str
+    transcript: bytes
+    cost: MicroUsd
+
+
+@dataclass(frozen=True, slots=True)
 class StepContext:
     """What an engine may use to make its change.
 
@@ -372,6 +384,8 @@ class StepContext:
     `artifact` stores a file for the record (kind, bytes); `rendered` tells what a template gave for a path, before anything
     local was merged into it: it is what the next three-way merge starts from; `output` tells the structured result of the step
     of that name, which the templates of later steps see. `words` are what a person who may said to an agent, with a retry.
+    `feedback` is what came of an agent's change, for it to mend that, in the session `resume` where there is one; `session`
+    is told of the one that may be gone on with later: without it, none is kept.
     """
 
     workspace: Workspace
@@ -380,11 +394,14 @@ class StepContext:
     usd_cap_micro: int
     remaining_seconds: Callable[[], float]
     emit: Emit
-    artifact: Callable[[str, bytes], None]
+    artifact: Callable[[str, bytes], object]
     rendered: Callable[[str, bytes], None]
     output: Callable[[str, Any], None]
     cancelled: Callable[[], bool]
     words: str = ""
+    feedback: str = ""
+    resume: Session | None = None
+    session: Callable[[Session], None] | None = None
 
 
 class Engine(Protocol):

@@ -66,6 +66,8 @@ class Conversation:
     context: str
     prompt: str
     results: tuple[ToolResult, ...]
+    said: str = ""
+    """All that the user said, also later on."""
 
     @property
     def directory(self) -> str:
@@ -95,6 +97,13 @@ class Conversation:
             context="\n".join([*said, *told]),
             prompt=said[-1] if said else "",
             results=tuple(_results(messages)),
+            said="\n".join(
+                block["text"]
+                for each in messages
+                if each["role"] == "user"
+                for block in blocks_of(each)
+                if block["type"] == "text"
+            ),
         )
 
 

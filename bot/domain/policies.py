@@ -178,6 +178,8 @@ class CampaignPolicy(Strict):
     """Whether a base still needs the change; without it, only making it tells."""
     steps: Annotated[list[AnyStep], Field(min_length=1)]
     checks: list[Check] = []
+    feedback_rounds: Annotated[int, Field(ge=0, le=5)] = 2
+    """How often what failed is given back to the session of the last Claude step, to be mended within the attempt's budget."""
     pull_request: PullRequestPolicy = PullRequestPolicy()
     commits: Literal["pushed", "verified"] = "pushed"
     """verified: the host makes the commit itself, and shows it as verified. What it cannot commit so is pushed, and told."""

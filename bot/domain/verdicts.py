@@ -52,6 +52,12 @@ class Verdict:
     def passed(self) -> bool:
         return self.decision is Decision.PASS
 
+    @property
+    def failed(self) -> tuple[Verdict, ...]:
+        """The leaves that failed, and what failed without any of its own."""
+        below = tuple(leaf for child in self.children for leaf in child.failed)
+        return below or ((self,) if self.decision is Decision.FAIL else ())
+
     def lines(self, depth: int = 0) -> list[str]:
         """The tree, a line a node, two spaces a level."""
         mark = MARKS[self.decision]

@@ -8,7 +8,7 @@ settings, hooks, plugins, skills, subagents, commands of the repository and of H
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from bot.domain.guidance import Schema
 from bot.domain.money import MicroUsd, decimal_usd
@@ -65,8 +65,8 @@ def environment(step: ClaudeStep) -> Mapping[str, str]:
     return {**_ENVIRONMENT, **dict.fromkeys(_MODEL_VARIABLES, step.model)}
 
 
-def arguments(step: ClaudeStep, cap: MicroUsd, schema: Schema | None) -> list[str]:
-    """The prompt goes in by stdin; `cap` is in micro-USD."""
+def arguments(step: ClaudeStep, cap: MicroUsd, schema: Schema | None, session: Sequence[str]) -> list[str]:
+    """The prompt goes in by stdin; `cap` is in micro-USD, `session` is what `claude_sessions` says of it."""
     return [
         BINARY,
         "-p",
@@ -77,7 +77,7 @@ def arguments(step: ClaudeStep, cap: MicroUsd, schema: Schema | None) -> list[st
         *("--max-budget-usd", decimal_usd(MicroUsd(max(cap, 1)))),
         *("--setting-sources", ""),
         "--strict-mcp-config",
-        "--no-session-persistence",
+        *session,
         *("--add-dir", WORKSPACE),
         *_guidance(step),
         *("--tools", ",".join(_tools(step))),

@@ -21,8 +21,19 @@ from bot.domain.steps import ClaudeStep, Step
 from bot.engines.claude_arguments import BINARY, SOCKET_DIR, arguments, environment
 from bot.engines.claude_events import EventReader, Result
 from bot.engines.claude_guidance import guidance
+from bot.engines.claude_sessions import Opened, open_session, read_transcript
 from bot.errors import AgentCrashed, AgentFailed, LimitReached, PolicyError, QuotaRefused
-from bot.ports import GatewayHandle, Mount, OpenGateway, Sandbox, SandboxCommand, SandboxEnd, SandboxResult, StepContext
+from bot.ports import (
+    GatewayHandle,
+    Mount,
+    OpenGateway,
+    Sandbox,
+    SandboxCommand,
+    SandboxEnd,
+    SandboxResult,
+    Session,
+    StepContext,
+)
 from bot.rendering import Renderer, prompt_of
 
 IDLE_SECONDS = 600.0
@@ -64,19 +75,33 @@ class ClaudeEngine:
         """
         assert isinstance(step, ClaudeStep), "each type of step has its own engine"
         schema, context = self._schema(step), _tightened(step, context)
-        prompt = prompt_of(step, self._templates, context.variables, context.words)
+        opened = open_session(context)
+        prompt = self._prompt(step, context, opened)
         reader = EventReader(context.emit, secrets=self._secrets)
         reader.record({"type": "prompt", "model": step.model, "text": prompt})
-        context.emit(f"Claude Code starts with {step.model}", model=step.model, prompt_sha256=_sha256(prompt))
+        verb = "goes on" if opened.resumed else "starts"
+        context.emit(f"Claude Code {verb} with {step.model}", model=step.model, prompt_sha256=_sha256(prompt))
         given = guidance(step, self._templates, context.workspace.scratch.parent)
         with given as mounts, self._open_gateway(frozenset({step.model}), context) as gateway:
-            command = self._command(step, context, prompt, schema, (*mounts, Mount(gateway.socket_dir, SOCKET_DIR)))
+            argv = arguments(step, MicroUsd(context.usd_cap_micro), schema, opened.arguments)
+            command = self._command(step, context, argv, prompt, (*mounts, Mount(gateway.socket_dir, SOCKET_DIR)))
             try:
                 ended = self._run(command, context, gateway, reader)
             finally:
                 context.artifact("transcript", reader.transcript)
         _tell_end(gateway, reader.result, context)
         _keep(step, schema, _done(step, gateway, ended, reader.result, self._secrets), context)
+        if context.session is not None:
+            earlier = context.resume.cost if context.resume else 0
+            transcript = read_transcript(context.workspace.home, opened.id)
+            context.session(Session(opened.id, transcript, MicroUsd(earlier + gateway.cost)))
+
+    def _prompt(self, step: ClaudeStep, context: StepContext, opened: Opened) -> str:
+        """A session that goes on knows what it was asked for."""
+        if opened.resumed and context.feedback:
+            return context.feedback
+        asked = prompt_of(step, self._templates, context.variables, context.words)
+        return f"{asked}\n{context.feedback}" if context.feedback else asked
 
     def _run(self, command: SandboxCommand, context: StepContext, gateway: GatewayHandle, reader: EventReader) -> SandboxResult:
         # After a refusal nothing more can be spent: without this, the binary would ask again several times.
@@ -85,10 +110,10 @@ class ClaudeEngine:
         )
 
     def _command(
-        self, step: ClaudeStep, context: StepContext, prompt: str, schema: Schema | None, mounts: Sequence[Mount]
+        self, step: ClaudeStep, context: StepContext, argv: Sequence[str], prompt: str, mounts: Sequence[Mount]
     ) -> SandboxCommand:
         return SandboxCommand(
-            argv=arguments(step, MicroUsd(context.usd_cap_micro), schema),
+            argv=argv,
             workspace=context.workspace.tree,
             home=context.workspace.home,
             limits=context.limits,
@@ -109,10 +134,11 @@ class ClaudeEngine:
 
 
 def _tightened(step: ClaudeStep, context: StepContext) -> StepContext:
-    """With the step's own limits, where they are narrower than the attempt's."""
+    """With the step's own limits, where they are narrower than the attempt's; of its money, some may be spent already."""
     cap, remaining = context.usd_cap_micro, context.remaining_seconds
     if step.max_usd is not None:
-        cap = min(cap, micro_usd(step.max_usd))
+        spent = context.resume.cost if context.resume else 0
+        cap = min(cap, MicroUsd(max(micro_usd(step.max_usd) - spent, 0)))
     seconds = step.timeout_minutes * 60 if step.timeout_minutes is not None else float("inf")
     return replace(context, usd_cap_micro=cap, remaining_seconds=lambda: min(remaining(), seconds))
 

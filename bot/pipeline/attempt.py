@@ -9,6 +9,7 @@ from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.baselines import Baselines
 from bot.pipeline.checks import Bench, run_checks
 from bot.pipeline.detecting import open_and_needed, why_not_needed
+from bot.pipeline.feedback import Feedback
 from bot.pipeline.lease import Deadline, Lease
 from bot.pipeline.making import Work, bring_over, make, take_up
 from bot.pipeline.publishing import Proposal, publish, step_back
@@ -54,20 +55,44 @@ def change(
     taken_up = take_up(services, assignment, base, recorder)
     brought = None if taken_up else bring_over(services, assignment, base, standing.own, recorder)
     work = taken_up or brought or make(services, assignment, accounts, base, place, recorder, stop)
-    if work.told.report is not None:
-        verdict = check(services, assignment, base, work.commit or base.commit, recorder, stop)
-        return keep_report(work.told.report, verdict, recorder)
-    if not work.changeset:
+    if not work.changeset and work.told.report is None:
         keep_renderings(services, assignment, work.told)
         # That a model finds nothing to do is no reason to close what it did before.
         sure = brought is not None or not assignment.policy.uses_model
         reason = "nothing to change: the repository already is as the policy wants it"
         return Ended(Outcome.NO_CHANGE, reason, done=sure, looked=True)
-    landing = land(services, assignment, base, standing, work.commit)
-    if landing.frozen:
-        return step_back(services, assignment, base, landing.frozen)
-    verdict = check(services, assignment, base, landing.commit, recorder, stop)
-    return propose(services, assignment, base, work, landing.commit, verdict, recorder)
+    rounds = Feedback(services, assignment, accounts, base, recorder, stop)
+    return prove(services, assignment, base, standing, work, rounds, recorder, stop)
+
+
+def prove(
+    services: Services,
+    assignment: Assignment,
+    base: Base,
+    standing: Standing,
+    work: Work,
+    rounds: Feedback,
+    recorder: Recorder,
+    stop: Deadline,
+) -> Ended:
+    """Check what was made, have what failed mended as often as the policy allows, and bring it to its end."""
+    while True:
+        commit = work.commit or base.commit
+        if work.told.report is None:
+            landing = land(services, assignment, base, standing, commit)
+            if landing.frozen:
+                return step_back(services, assignment, base, landing.frozen)
+            commit = landing.commit
+        verdict = check(services, assignment, base, commit, recorder, stop)
+        mended = rounds.mend(work, verdict)
+        if mended is None:
+            break
+        if not mended.changeset and mended.told.report is None:
+            return Ended(Outcome.REJECTED, f"a check failed, and the agent took all of its change back: {verdict.reason}")
+        work = mended
+    if work.told.report is not None:
+        return keep_report(work.told.report, verdict, recorder)
+    return propose(services, assignment, base, work, commit, verdict, rounds.ended_by, recorder)
 
 
 def look(
@@ -97,13 +122,21 @@ def check(services: Services, assignment: Assignment, base: Base, commit: str, r
 
 
 def propose(
-    services: Services, assignment: Assignment, base: Base, work: Work, commit: str, verdict: Verdict, recorder: Recorder
+    services: Services,
+    assignment: Assignment,
+    base: Base,
+    work: Work,
+    commit: str,
+    verdict: Verdict,
+    remark: str,
+    recorder: Recorder,
 ) -> Ended:
     """Publish what passed; a change that did not pass, and a preview's, is kept as a diff only."""
     changeset = work.changeset
     recorder.artifact("diff", diff(base.mirror, base.commit, work.commit).encode("utf-8", "surrogateescape"))
     if not verdict.passed:
-        return Ended(Outcome.REJECTED, f"a check failed: {verdict.reason}", changeset.paths)
+        reason = f"a check failed: {verdict.reason}"
+        return Ended(Outcome.REJECTED, f"{reason} ({remark})" if remark else reason, changeset.paths)
     if assignment.campaign.preview:
         return Ended(Outcome.REPORTED, f"a preview: {len(changeset.files)} files would be changed", changeset.paths)
     recorder.enter(Stage.PUBLISH, f"publishing on {base.place.head}")

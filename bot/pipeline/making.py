@@ -8,24 +8,37 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bot.domain.changesets import Changeset
 from bot.domain.markdown import neutral_data
+from bot.domain.money import MicroUsd
 from bot.domain.policies import COMMIT_TEMPLATE
 from bot.domain.redaction import redact_data
 from bot.domain.states import Stage
 from bot.domain.steps import ClaudeStep, CommandStep, Step, TemplateStep
 from bot.errors import ChangeRefused
-from bot.git import Signature, changes_between, check_paths, checkout, collect, moved_tree, read_changeset, write_commit
+from bot.git import (
+    Signature,
+    Snapshot,
+    apply_changeset,
+    changes_between,
+    check_paths,
+    checkout,
+    collect,
+    moved_tree,
+    read_changeset,
+    write_commit,
+)
 from bot.pipeline.assignment import Assignment
 from bot.pipeline.lease import Deadline
 from bot.pipeline.recorder import Recorder
 from bot.pipeline.reporting import read_report
 from bot.pipeline.starting import Base
-from bot.ports import StepContext, Workspace
+from bot.pipeline.workspaces import workspace
+from bot.ports import Session, StepContext, Workspace
 from bot.services import BOT_EMAIL, BOT_NAME, Services
 from bot.store import records, runs
 from bot.store.ledger import Accounts
@@ -33,25 +46,56 @@ from bot.store.own_commits import Own
 
 
 @dataclass(frozen=True, slots=True)
+class KeptSession:
+    """The session of the last Claude step: its transcript is the artifact `file`, `cost` is what the gateway counted for it."""
+
+    id: str
+    file: str
+    cost: MicroUsd
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One time that what failed was given back, by the names of what failed; `fixed` is None until it was checked again."""
+
+    failed: tuple[str, ...]
+    fixed: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What the steps told besides the change: what templates rendered, by path, and the results of Claude steps, by name.
 
-    `report` is what a policy with `output:` is there for.
+    `report` is what a policy with `output:` is there for. `rounds` are those in which the change was mended.
     """
 
     renderings: dict[str, bytes] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     report: str | None = None
+    session: KeptSession | None = None
+    rounds: tuple[Round, ...] = ()
 
     def to_json(self) -> str:
         renderings = {path: base64.b64encode(content).decode() for path, content in self.renderings.items()}
-        return json.dumps({"renderings": renderings, "outputs": redact_data(self.outputs), "report": self.report})
+        return json.dumps(
+            {
+                "renderings": renderings,
+                "outputs": redact_data(self.outputs),
+                "report": self.report,
+                "session": asdict(self.session) if self.session else None,
+                "rounds": redact_data([asdict(one) for one in self.rounds]),
+            }
+        )
 
     @classmethod
     def from_json(cls, kept: Mapping[str, Any]) -> Told:
         """Of an attempt that noted nothing, there is nothing."""
         renderings = {path: base64.b64decode(text) for path, text in kept.get("renderings", {}).items()}
-        return cls(renderings, dict(kept.get("outputs", {})), kept.get("report"))
+        session = KeptSession(**kept["session"]) if kept.get("session") else None
+        rounds = tuple(
+            Round(tuple(one["failed"]), None if one["fixed"] is None else tuple(one["fixed"])) for one in kept.get("rounds", ())
+        )
+        return cls(renderings, dict(kept.get("outputs", {})), kept.get("report"), session, rounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +118,45 @@ def make(
 ) -> Work:
     """Check the base out, apply the steps, collect the change and keep it."""
     snapshot = checkout(base.mirror, base.commit, place.tree, only=files_read(services, assignment, base))
-    told = apply_steps(services, assignment, accounts, base, place, recorder, stop)
+    recorder.enter(Stage.STEPS, f"{len(assignment.policy.steps)} steps to make on {base.commit[:12]}")
+    told = apply_steps(services, assignment, accounts, base, place, recorder, stop, assignment.policy.steps)
+    return gather(services, assignment, base, place, snapshot, told, recorder)
+
+
+def remake(
+    services: Services,
+    assignment: Assignment,
+    accounts: Accounts,
+    base: Base,
+    work: Work,
+    feedback: str,
+    recorder: Recorder,
+    stop: Deadline,
+) -> Work:
+    """Have the last Claude step's session mend the change, then make the steps after it again.
+
+    On a tree and a HOME of their own, so that it is the same whether this attempt had made the change or an earlier one.
+    """
+    steps, told = assignment.policy.steps, work.told
+    last = max(index for index, step in enumerate(steps) if isinstance(step, ClaudeStep))
+    root = services.attempts / assignment.run.attempt_key / "feedback"
+    with workspace(root, services.sandbox.user) as place:
+        snapshot = checkout(base.mirror, base.commit, place.tree)
+        apply_changeset(place.tree, work.changeset)
+        recorder.enter(Stage.STEPS, f"what failed is given back: {describe(steps[last])}")
+        told = apply_steps(services, assignment, accounts, base, place, recorder, stop, steps[last:], told, feedback)
+        return gather(services, assignment, base, place, snapshot, told, recorder)
+
+
+def gather(
+    services: Services,
+    assignment: Assignment,
+    base: Base,
+    place: Workspace,
+    snapshot: Snapshot,
+    told: Told,
+    recorder: Recorder,
+) -> Work:
     recorder.enter(Stage.COLLECT, "reading out what changed")
     changeset = collect(base.mirror, base.commit, place.tree, snapshot, paths=assignment.policy.paths)
     if changeset:
@@ -115,7 +197,7 @@ def bring_over(services: Services, assignment: Assignment, base: Base, own: Own 
         recorder.emit(f"what was made of {own.base[:12]} may not be brought over, so it is made anew: {refused}")
         return None
     recorder.enter(Stage.COLLECT, f"brought over from {own.base[:12]}, and no model asked: {_files(changeset)} changed")
-    return keep(services, assignment, base, changeset, Told.from_json(own.made))
+    return keep(services, assignment, base, changeset, replace(Told.from_json(own.made), rounds=()))
 
 
 def keep(services: Services, assignment: Assignment, base: Base, changeset: Changeset, told: Told) -> Work:
@@ -149,10 +231,14 @@ def apply_steps(
     place: Workspace,
     recorder: Recorder,
     stop: Deadline,
+    steps: Sequence[Step],
+    before: Told | None = None,
+    feedback: str = "",
 ) -> Told:
-    """Run every step in its order."""
-    recorder.enter(Stage.STEPS, f"{len(assignment.policy.steps)} steps to make on {base.commit[:12]}")
-    told = Told()
+    """Run these steps in their order. `before` is what was told in an earlier round, `feedback` is for the first of them."""
+    before = before or Told()
+    told = replace(before, renderings=dict(before.renderings), outputs=dict(before.outputs))
+    sessions: list[Session] = []
     context = StepContext(
         workspace=place,
         variables={**assignment.variables(base.commit), "outputs": told.outputs},
@@ -165,14 +251,28 @@ def apply_steps(
         output=told.outputs.__setitem__,
         cancelled=stop.cancelled,
         words=assignment.run.words,
+        session=sessions.append,
     )
+    mending = replace(context, feedback=feedback, resume=_left_of(services, before.session)) if feedback else context
     with services.engines(assignment.run, assignment.campaign, accounts) as engines:
-        for step in assignment.policy.steps:
+        for step in steps:
             stop.require()
             recorder.emit(describe(step))
-            engines[type(step)].apply(step, context)
+            engines[type(step)].apply(step, mending if step is steps[0] else context)
     stop.require()
-    return told
+    return replace(told, session=_kept(sessions[-1], recorder)) if sessions else told
+
+
+def _kept(session: Session, recorder: Recorder) -> KeptSession:
+    return KeptSession(session.id, recorder.artifact("session", session.transcript), session.cost)
+
+
+def _left_of(services: Services, kept: KeptSession | None) -> Session | None:
+    """The session as it was kept; without its transcript, where that was cleared away, it begins anew, and costs on."""
+    if kept is None:
+        return None
+    file = services.artifacts / kept.file
+    return Session(kept.id, file.read_bytes() if file.is_file() else b"", kept.cost)
 
 
 def describe(step: Step) -> str:

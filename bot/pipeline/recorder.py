@@ -48,8 +48,11 @@ class Recorder:
         except StoreError as error:
             log.warning("%s: a line of its progress is not recorded: %s", self._run.attempt_key, error)
 
-    def artifact(self, kind: str, content: bytes) -> None:
-        """Keep a file under artifacts/CAMPAIGN/RUN/; text is redacted, and the index has its hash and size."""
+    def artifact(self, kind: str, content: bytes) -> str:
+        """Keep a file under artifacts/CAMPAIGN/RUN/; text is redacted, and the index has its hash and size.
+
+        Returns its path below the artifacts.
+        """
         content = _redacted(content)
         folder = self._services.artifacts / self._run.campaign_id / self._run.id
         folder.mkdir(parents=True, exist_ok=True)
@@ -62,6 +65,7 @@ class Recorder:
             file = f"{self._run.campaign_id}/{self._run.id}/{name}"
             artifact = Artifact(kind, file, len(content), hashlib.sha256(content).hexdigest(), self._run.fence)
             records.add_artifact(tx, self._run.id, artifact, self._services.clock.now())
+        return file
 
     def verdict(self, verdict: Verdict) -> None:
         with self._services.database.transaction(durable=False) as tx:

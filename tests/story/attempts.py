@@ -20,7 +20,7 @@ from bot.gateway.prices import load_prices
 from bot.gateway.server import Gateway
 from bot.gateway.step_cap import CappedMeter
 from bot.gateway.upstream import Upstream
-from bot.ports import StepContext, Workspace
+from bot.ports import Session, StepContext, Workspace
 from bot.rendering import Renderer
 from bot.sandbox.bubblewrap import BubblewrapSandbox
 from tests.fakes.meter import FakeMeter
@@ -40,6 +40,9 @@ class Attempt:
     outputs: dict[str, Any] = field(default_factory=dict)
     templates: Path = field(default_factory=lambda: packaged("templates"))
     idle_seconds: float = 60
+    feedback: str = ""
+    resume: Session | None = None
+    sessions: list[Session] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.tree, self.home = self.folder / "tree", self.folder / "home"
@@ -88,6 +91,9 @@ class Attempt:
             rendered=lambda path, content: None,
             output=self.outputs.__setitem__,
             cancelled=lambda: False,
+            feedback=self.feedback,
+            resume=self.resume,
+            session=self.sessions.append,
         )
 
     @property
