@@ -35,10 +35,10 @@ class WaveFacts:
     """What became of a wave so far, counted.
 
     Of its runs: `unfinished`, `refused` (a check or a rule would not have the change), `failed` (out of budget, too), of `runs`
-    in all. Of its pull requests: `published` in all but those the bot itself took back, `merged`, `closed` by people without a
-    merge, `edited` by people; and by the host's checks `ci_passed`, `ci_failed` and `ci_unknown`; those without any checks are
-    in none of the three. `objections` say who closed what, and why, and what came to
-    nothing.
+    in all. Of its pull requests: `published` in all but those the bot itself took back or that went with their repository,
+    `merged`, `closed` by people without a merge, `edited` by people; and by the host's checks `ci_passed`, `ci_failed` and
+    `ci_unknown`; those without any checks are in none of the three. `objections` say who closed what, and why, and what came
+    to nothing.
     """
 
     opened_at: datetime

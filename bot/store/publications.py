@@ -76,6 +76,8 @@ class Publication:
     done: str = ""
 
 
+NOBODY = ""
+"""By whom a pull request is closed that went with its repository."""
 NOTHING_KNOWN: dict[str, Any] = {
     **asdict(Facts()),
     "frozen": "",

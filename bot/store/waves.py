@@ -19,6 +19,7 @@ from bot.domain.states import CampaignState, Outcome, RunState
 from bot.domain.verdicts import Verdict
 from bot.domain.waves import WaveFacts, WaveState, assign
 from bot.store.campaigns import Campaign
+from bot.store.publications import NOBODY
 from bot.store.runs import recall
 from bot.store.schema import campaigns, publications, runs, waves
 
@@ -140,7 +141,7 @@ def facts(tx: Connection, campaign: Campaign, wave: Wave) -> WaveFacts:
     """What became of a wave so far, by what the host was last seen to say of its pull requests."""
     of_wave = and_(runs.c.campaign_id == campaign.id, runs.c.wave == wave.number)
     row = tx.execute(select(func.count().label("runs"), *_run_counts()).where(of_wave)).one()
-    published = and_(of_wave, _proposed_by(campaign), ~_taken_back())
+    published = and_(of_wave, _proposed_by(campaign), ~_not_rejected())
     told = tx.execute(select(func.count().label("published"), *_publication_counts()).where(published)).one()
     counted = {key: int(value or 0) for key, value in {**row._mapping, **told._mapping}.items()}
     return WaveFacts(opened_at=wave.opened_at, **counted, objections=(*_closed(tx, published), *_came_to_nothing(tx, of_wave)))
@@ -217,8 +218,10 @@ def _proposed_by(campaign: Campaign) -> ColumnElement[bool]:
     )
 
 
-def _taken_back() -> ColumnElement[bool]:
-    return and_(publications.c.state == "closed", publications.c.closed_by == OWN)
+def _not_rejected() -> ColumnElement[bool]:
+    """Closed, and not because people would not have it: the bot took it back, its base is done, or its repository is lost."""
+    by_no_person = or_(publications.c.closed_by.in_((OWN, NOBODY)), publications.c.done != "")
+    return and_(publications.c.state == "closed", by_no_person)
 
 
 def _is_target() -> ColumnElement[bool]:

@@ -8,12 +8,11 @@ from sqlalchemy import Connection
 
 from bot.domain.events import ChecksChanged, InstallationChanged, PullRequestChanged, Pushed, RepositoryChanged, Reviewed
 from bot.domain.org_policies import OrgPolicy
-from bot.domain.pull_requests import PullRequestState
 from bot.errors import NotFound
 from bot.services import Services
 from bot.store import audit, following, installations, publications
 from bot.store.publications import Publication
-from bot.tracking.pull_requests import refresh, settle
+from bot.tracking.pull_requests import refresh, settle_lost
 from bot.tracking.renames import below, follow
 
 
@@ -49,7 +48,7 @@ def repository_changed(services: Services, org: OrgPolicy, event: RepositoryChan
     match event.what:
         case "archived":
             for publication in _known(services, org, event, "open"):
-                settle(services, publication, PullRequestState.CLOSED, event.actor, "the repository was archived")
+                settle_lost(services, publication, event.actor, "the repository was archived")
         case "unarchived" | "deleted":
             for publication in _known(services, org, event, "open", "closed"):
                 refresh(services, services.host(org), publication, event.actor)

@@ -19,9 +19,9 @@ from bot.domain.selection import is_among
 from bot.errors import HostError, HostUnavailable, NotFound, Renamed
 from bot.ports import FollowsPullRequests, Host, KnowsItself
 from bot.services import Services
-from bot.store import audit, following, opt_outs, own_commits, publications
+from bot.store import audit, campaigns, following, opt_outs, own_commits, publications, runs
 from bot.store.opt_outs import OptOut
-from bot.store.publications import Facts, Publication
+from bot.store.publications import NOBODY, Facts, Publication
 from bot.tracking.opting_out import SOMEBODY, leave_alone, take_up_again
 from bot.tracking.renames import follow_error
 
@@ -115,11 +115,12 @@ def refresh(services: Services, host: Host, publication: Publication, actor: str
     except NotFound as error:
         found, gone = (), error.explanation
     if publication.state == "intent":
-        return _resolve(services, publication, found)
+        return _resolve(services, host, publication, found)
+    if gone:
+        return settle_lost(services, publication, actor, f"the repository is gone: {gone}")
     this = next((each for each in found if each.number == publication.number), None)
     if this is None:
-        reason = f"the repository is gone{f': {gone}' if gone else ''}"
-        return settle(services, publication, PullRequestState.CLOSED, actor, reason)
+        return settle(services, publication, PullRequestState.CLOSED, actor, "the pull request is gone")
     return note(services, publication, _told(host, this), actor)
 
 
@@ -130,8 +131,8 @@ def _refresh_renamed(services: Services, host: Host, publication: Publication, e
         name = follow_error(services, change.org, error)
     except NotFound as left:
         if publication.state == "intent":
-            return _resolve(services, publication, ())
-        return settle(services, publication, PullRequestState.CLOSED, actor, left.explanation)
+            return _resolve(services, host, publication, ())
+        return settle_lost(services, publication, actor, left.explanation)
     with services.database.reading() as tx:
         followed = publications.find(tx, replace(change, repository=name))
     return followed is not None and refresh(services, host, followed, actor)
@@ -201,16 +202,30 @@ def settle(
     services: Services, publication: Publication, state: PullRequestState, actor: str, reason: str = "", *, words: str = ""
 ) -> bool:
     """Record what became of a pull request, and who has made it so; False where that was known. `words` are that person's."""
+    with services.database.transaction() as tx:
+        return _settle(tx, services, publication, state, actor, reason, words, by=actor)
+
+
+def settle_lost(services: Services, publication: Publication, actor: str, reason: str) -> bool:
+    """As `settle`, for one that went with its repository, for that `reason`: it is closed, and by nobody."""
+    with services.database.transaction() as tx:
+        return _settle(tx, services, publication, PullRequestState.CLOSED, actor, reason, by=NOBODY)
+
+
+def _settle(
+    tx: Connection, services: Services, publication: Publication, state: PullRequestState, actor: str, reason: str = "",
+    words: str = "", *, by: str,
+) -> bool:  # fmt: skip
+    """`by` is who is told to have merged or closed it, `actor` who did what has led to that."""
     change = publication.change
     action = "reopened" if state is PullRequestState.OPEN else state.value
-    with services.database.transaction() as tx:
-        if not publications.record_state(tx, publication, state, services.clock.now(), by=actor, words=words or reason):
-            return False
-        audit.append(
-            tx, services.audit_key, services.clock, org=change.org, actor=actor, action=f"pull_request.{action}",
-            subject=f"{change.org}/{change.repository}#{publication.number}", reason=reason or words,
-            details={"policy": change.policy},
-        )  # fmt: skip
+    if not publications.record_state(tx, publication, state, services.clock.now(), by=by, words=words or reason):
+        return False
+    audit.append(
+        tx, services.audit_key, services.clock, org=change.org, actor=actor, action=f"pull_request.{action}",
+        subject=f"{change.org}/{change.repository}#{publication.number}", reason=reason or words,
+        details={"policy": change.policy},
+    )  # fmt: skip
     return True
 
 
@@ -276,12 +291,29 @@ def _words(found: PullRequest, author: str) -> str:
     return one_line(redact(found.last_words(author)), WORDS_LIMIT) if author else ""
 
 
-def _resolve(services: Services, publication: Publication, found: Sequence[PullRequest]) -> bool:
-    """What was intended when its attempt died has come about, or it gives its place back."""
-    opened = [each for each in found if each.state is PullRequestState.OPEN and each.base == publication.change.base]
+def _resolve(services: Services, host: Host, publication: Publication, found: Sequence[PullRequest]) -> bool:
+    """What was intended when its attempt died has come about, and may be settled since; or it gives its place back.
+
+    One with a number that was known before is that of an earlier intent.
+    """
+    ours = [_told(host, each) for each in found if each.base == publication.change.base]
+    opened = [each for each in ours if each.state is PullRequestState.OPEN]
+    settled = [each for each in ours if each.number > (publication.number or 0)]
     with services.database.transaction() as tx:
         if opened:
             publications.record_open(tx, publication, opened[-1], publication.revision, services.clock.now())
+        elif settled:
+            _record_settled(tx, services, publication, max(settled, key=lambda each: each.number))
         else:
             publications.withdraw(tx, publication)
     return True
+
+
+def _record_settled(tx: Connection, services: Services, publication: Publication, found: PullRequest) -> None:
+    """It was opened by the change's newest run: closed by a person, it stays closed for that run's revision."""
+    run, now = runs.newest(tx, publication.change), services.clock.now()
+    revision = publication.revision if run is None else campaigns.get(tx, run.campaign_id).revision
+    publications.record_open(tx, publication, found, revision, now)
+    publications.record_facts(tx, publication, facts_of(tx, publication, found), now)
+    by = found.closed_by or "unknown"
+    _settle(tx, services, replace(publication, number=found.number), found.state, by, words=_words(found, by), by=by)

@@ -69,6 +69,10 @@ def test_a_repository_that_is_gone_takes_no_place(opened: World) -> None:
     bare.rename(bare.with_suffix(".gone"))
     assert refresh(opened) == 1
     assert (state(opened), last_event(opened)[1]) == ("closed", "pull_request.closed")
+    found = opened.publication("tool")
+    assert found is not None
+    assert found.closed_by == ""
+    assert found.closed_reason.startswith("the repository is gone: ")
 
 
 def test_only_the_policys_own_are_asked_for(opened: World) -> None:
@@ -116,16 +120,58 @@ class TestIntents:
         refresh_all(world.services, [world.org])
         assert state(world) == "closed"
 
-    def test_one_that_came_about_is_found(self, world: World, run: Run) -> None:
+    def publish(self, world: World) -> None:
+        """What the attempt did on the host, and could not write down any more."""
         bare = world.folder / "host" / "acme" / "tool.git"
         repositories.commit(repositories.opened(bare), {"x": b"x"}, branch="whimbrel/notes", start="main")
         text = PullRequestText("T", "B", (), (), draft=False)
         world.local.open_pull_request(TOOL, branch="whimbrel/notes", base="main", text=text)
-        self.give_up(world, run)
-        assert refresh(world) == 1
+
+    def found(self, world: World) -> publications.Publication:
         found = world.publication("tool")
         assert found is not None
+        return found
+
+    def test_one_that_came_about_is_found(self, world: World, run: Run) -> None:
+        self.publish(world)
+        self.give_up(world, run)
+        assert refresh(world) == 1
+        found = self.found(world)
         assert (found.state, found.number, found.revision) == ("open", 1, "")
+
+    def test_one_that_is_merged_by_then_is_told_as_merged(self, world: World, run: Run) -> None:
+        self.publish(world)
+        world.local.merge(TOOL, 1, by="bob")
+        self.give_up(world, run)
+        assert refresh(world) == 1
+        found = self.found(world)
+        assert (found.state, found.number, found.closed_by) == ("merged", 1, "bob")
+        assert last_event(world) == ("bob", "pull_request.merged", "acme/tool#1")
+        assert refresh(world) == 0
+
+    def test_one_that_a_person_closed_by_then_stays_closed_for_its_revision(self, world: World, run: Run) -> None:
+        self.publish(world)
+        world.local.add_comment(TOOL, 1, "Not here.", author="bob")
+        world.local.close(TOOL, 1, by="bob")
+        self.give_up(world, run)
+        assert refresh(world) == 1
+        found = self.found(world)
+        assert (found.state, found.closed_by, found.closed_reason) == ("closed", "bob", "Not here.")
+        world.start()
+        world.work()
+        assert [each.number for each in world.pull_requests("tool")] == [1]
+
+    def test_one_that_was_settled_before_is_not_taken_for_it(self, world: World) -> None:
+        world.repository("tool")
+        world.start()
+        world.work()
+        world.local.merge(TOOL, 1, by="bob")
+        refresh(world)
+        with world.database.transaction() as tx:
+            intend(tx, world.clock, publications.Change("acme", "notes", "tool", "main"))
+        assert refresh(world) == 1
+        found = self.found(world)
+        assert (found.state, found.number, found.closed_by) == ("closed", 1, "")
 
 
 class TestFacts:

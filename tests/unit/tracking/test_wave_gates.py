@@ -13,12 +13,12 @@ from bot.campaigns.activation import complete_finished
 from bot.domain.repositories import Repository
 from bot.domain.states import CampaignState, Outcome
 from bot.errors import UsageError
-from bot.store import audit
+from bot.store import audit, publications
 from bot.store import runs as store_runs
 from bot.store.schema import runs
-from bot.tracking.pull_requests import refresh_all
+from bot.tracking.pull_requests import refresh_all, settle_lost
 from bot.tracking.waiting import describe, why_waiting
-from bot.tracking.waves import advance
+from bot.tracking.waves import advance, standing
 from tests.fakes.world import World
 
 NAMES = ("a", "b", "c", "d", "e")
@@ -61,6 +61,13 @@ def close(world: World, *names: str, words: str = "") -> None:
         if words:
             world.local.add_comment(repository(name), 1, words, author="bob")
         world.local.close(repository(name), 1, by="bob")
+
+
+def close_archived(world: World, name: str) -> None:
+    """As an event tells of it."""
+    with world.database.reading() as tx:
+        [publication] = publications.of_repository(tx, "acme", name)
+    settle_lost(world.services, publication, "mia", "the repository was archived")
 
 
 def opened(world: World) -> list[str]:
@@ -115,6 +122,19 @@ def test_a_breached_gate_halts_and_has_the_words_of_those_who_rejected(acme: Wor
     assert alert["details"]["objections"] == ["a#1 closed by bob: We pin our versions, please leave us alone."]
     assert alert["details"]["gate"]["decision"] == "fail"
     assert go_on(acme) == 0
+
+
+def test_one_that_went_with_its_repository_is_no_rejection(acme: World) -> None:
+    campaign = start(acme, gate={"rejected": "0%"}, waves=[2, "100%"], approval="manual")
+    close_archived(acme, "a")
+    bare = acme.folder / "host" / "acme" / "b.git"
+    bare.rename(bare.with_suffix(".gone"))
+    go_on(acme)
+    assert acme.campaign(campaign).state is CampaignState.RUNNING
+    with acme.database.reading() as tx:
+        found = standing(tx, acme.campaign(campaign), acme.clock.now())
+    assert found is not None
+    assert (found.facts.published, found.facts.closed, found.facts.objections) == (0, 0, ())
 
 
 def test_a_halted_campaign_is_joined_by_nobody_and_superseded_by_a_new_revision(acme: World) -> None:
