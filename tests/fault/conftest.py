@@ -8,7 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import psutil
@@ -55,12 +55,19 @@ class Faulty:
         self._started.append(process)
         return process
 
-    def stop_all(self) -> None:
-        """SIGTERM to all that was started here, which has nothing more to do."""
+    def crash(self, process: subprocess.Popen[str]) -> None:
+        """kill -9 of what was started here."""
+        process.kill()
+        process.wait()
+        self._started.remove(process)
+
+    def stop_all(self, *, just_started: bool = False) -> None:
+        """SIGTERM to all that was started here, which has nothing more to do. One that was just started may not hear it yet."""
+        ends = (0, -signal.SIGTERM) if just_started else (0,)
         for process in self._started:
             process.terminate()
         for process in self._started:
-            assert process.wait(COMMAND_SECONDS) == 0
+            assert process.wait(COMMAND_SECONDS) in ends
 
     def run(self, *options: str) -> subprocess.Popen[str]:
         return self.start("run", "notes", "--org", "acme", *options)
@@ -194,7 +201,13 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Faulty]:
-    project = Project(tmp_path_factory.mktemp("p"))
+    with faulty_in(tmp_path_factory.mktemp("p")) as faulty:
+        yield faulty
+
+
+@contextmanager
+def faulty_in(folder: Path) -> Iterator[Faulty]:
+    project = Project(folder)
     project.begin()
     with ExitStack() as processes:
         yield Faulty(project, processes)

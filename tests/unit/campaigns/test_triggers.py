@@ -17,7 +17,7 @@ from bot.domain.policies import CampaignPolicy
 from bot.domain.pull_requests import CommentRef, PullRequestState, Reaction
 from bot.domain.repositories import Repository
 from bot.domain.states import CampaignState, RunState
-from bot.errors import HostUnavailable, NotFound
+from bot.errors import CommandFailed, HostUnavailable, NotFound
 from bot.ports import StepContext
 from bot.store import audit, campaigns, ledger, reports
 from bot.store.ledger import Accounts
@@ -366,6 +366,17 @@ class TestPullRequests:
         assert do(world, talker.comment("one", ISSUE, "/whimbrel retry")) == ""
         (said,) = talker.said("one", ISSUE)
         assert "`notes`: #1: 1 file changed" in said
+
+    def test_a_failure_comment_says_what_has_failed(self, world: World, talker: Talker) -> None:
+        """OpenHands #5137: "an error has occurred" tells nobody anything."""
+
+        def fail(*_: object) -> None:
+            raise CommandFailed("`make codemod` ended with 2: no rule to make target", exit_status=2, tail="")
+
+        admit(world, steps=[{"run": "act"}])
+        world.acts["act"] = fail
+        do(world, talker.comment("one", ISSUE, "/whimbrel run notes"))
+        assert "failed: `make codemod` ended with 2: no rule to make target" in talker.said("one", ISSUE)[-1]
 
     def test_what_has_not_ended_cannot_be_retried(self, world: World, talker: Talker, opened: int) -> None:
         handle(world.services, talker.comment("one", opened, "/whimbrel retry"))
