@@ -23,7 +23,7 @@ from bot.scheduler import ROUND_SECONDS, Scheduler, beside, following, telling
 from bot.services import Services
 from bot.store import campaigns, records, reports, runs
 from bot.tracking.leases import reclaim
-from bot.tracking.waiting import why_waiting
+from bot.tracking.waiting import why_stuck
 from bot.worker import worker_name
 
 
@@ -103,7 +103,7 @@ def _why_nothing_begins(services: Services, campaign_id: str) -> str:
         if set(left) != {RunState.PENDING} or runs.count_busy(tx):
             return ""
         campaign = campaigns.get(tx, campaign_id)
-        reason = why_waiting(tx, campaign, now)
+        reason = why_stuck(tx, campaign, now)
         if not reason or (campaign.state is CampaignState.RUNNING and runs.any_admitted(tx, now)):
             return ""
     return f"{left[RunState.PENDING]} targets wait: {reason}"

@@ -21,6 +21,11 @@ REASON_LIMIT = 300
 
 def why_waiting(tx: Connection, campaign: Campaign, now: datetime) -> str:
     """Empty where nothing waits, or only for its turn."""
+    return why_stuck(tx, campaign, now) or (_held_back(tx, campaign, now) if _all_come_later(tx, campaign, now) else "")
+
+
+def why_stuck(tx: Connection, campaign: Campaign, now: datetime) -> str:
+    """As `why_waiting`, but for what only takes a while: another attempt after a pause, a host's limits."""
     if RunState.PENDING not in reports.unfinished(tx, campaign.id):
         return ""
     wave = standing(tx, campaign, now)
@@ -31,10 +36,12 @@ def why_waiting(tx: Connection, campaign: Campaign, now: datetime) -> str:
     closed = outside_windows(tx, now)
     if campaign.id in closed:
         return until(closed[campaign.id], campaign.org_policy.timezone)
+    return "" if _all_come_later(tx, campaign, now) else _ceilings(tx, campaign, now)
+
+
+def _all_come_later(tx: Connection, campaign: Campaign, now: datetime) -> bool:
     retry = reports.next_retry(tx, campaign.id)
-    if retry is not None and retry > now:
-        return _held_back(tx, campaign, now)
-    return _ceilings(tx, campaign, now)
+    return retry is not None and retry > now
 
 
 def describe(tx: Connection, campaign: Campaign, now: datetime) -> list[dict[str, Any]]:
