@@ -42,7 +42,9 @@ def test_a_group_is_discovered_in_one_question(gitlab_hub: FakeGitLab, query: Qu
 
 def test_files_of_many_projects_are_read_in_one_question(query: Query) -> None:
     paths = ["acme/one", "acme/three", "acme/platform/lib", "acme/gone"]
-    nodes = query(documents.FILES, paths=paths, files=["README.md", "src", "src/a.py"])["data"]["projects"]["nodes"]
+    files = ["README.md", "src", "src/a.py"]
+    answered = query(documents.FILES, paths=paths, projects=len(paths), files=files, blobs=len(files))
+    nodes = answered["data"]["projects"]["nodes"]
     read = {each["fullPath"]: [blob["path"] for blob in each["repository"]["blobs"]["nodes"]] for each in nodes}
     assert read == {"acme/one": ["README.md", "src/a.py"], "acme/three": [], "acme/platform/lib": ["README.md"]}
 

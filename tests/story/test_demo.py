@@ -211,6 +211,8 @@ def test_a_second_demo_doubles_nothing(first: Demo, again: Demo) -> None:
             case "rejected":
                 since = f"rejected before, and nothing has changed since: {reason} (whimbrel retry {run})"
                 return ("skipped", since, None)
+            case "no_change":
+                return ("skipped", f"unchanged since run {run}: {reason} (--anew looks again)", None)
             case _:
                 return (outcome, reason, None)
 

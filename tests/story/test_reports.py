@@ -13,6 +13,7 @@ import pytest
 
 from bot.demo.conversation import Conversation, ToolCall, Turn
 from bot.demo.scripted_model import Play, ScriptedModel
+from tests.fakes import repositories
 from tests.story.attempts import playing, write
 from tests.story.conftest import Campaign, Project
 
@@ -164,6 +165,9 @@ def test_an_estimate_goes_from_the_budget_to_prompts_to_history(project: Project
 
     campaign = project.run("tidy")
     costs = sorted(Decimal(row["cost_usd"]) for row in campaign.rows)
+    assert estimate()["targets"] == 0  # as long as nothing has changed, there is nothing to do
+    for name in ("alpha", "beta"):
+        repositories.commit(repositories.opened(project.bare(name)), {"a": b"b"})
     third = estimate()
     assert third["source"] == "history"
     assert (Decimal(third["usd_p50"]), Decimal(third["usd_p90"])) == (2 * costs[0], 2 * costs[1])
