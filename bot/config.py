@@ -19,8 +19,9 @@ from limits.errors import StorageError
 from limits.storage import MemoryStorage
 
 from bot.clock import SystemClock
-from bot.domain.money import MicroUsd
+from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import JudgePolicy
 from bot.domain.policy_sources import Sourced, parse_source
 from bot.domain.steps import ClaudeStep, CommandStep, TemplateStep
 from bot.engines.claude_code import ClaudeEngine
@@ -30,13 +31,14 @@ from bot.errors import ConfigurationError, PolicyError, UsageError
 from bot.gateway.breaker import Breaker, MemoryCircuits, RedisCircuits, read_circuit
 from bot.gateway.counting import NoMoney, token_counter
 from bot.gateway.governor import Governor, shared_storage
+from bot.gateway.judge import ApiJudge
 from bot.gateway.prices import load_prices
 from bot.gateway.server import Gateway
 from bot.gateway.step_cap import CappedMeter
 from bot.gateway.upstream import Upstream
 from bot.hosting import Hosting
 from bot.policy_store import Catalogue, Policies, load_policies, load_templates
-from bot.ports import Clock, Engine, Meter, StepContext
+from bot.ports import Clock, Emit, Engine, Judge, Meter, StepContext
 from bot.queue.connection import connect_briefly
 from bot.queue.server import running_server
 from bot.rendering import Renderer
@@ -221,6 +223,28 @@ def _services(settings: Settings, database: Database) -> Services:
     def replies() -> Renderer:
         return Renderer([settings.templates, packaged("templates")], compiled=_compiled_templates(settings.home))
 
+    def charged_to(run: Run, campaign: Campaign, accounts: Accounts) -> Meter:
+        org = campaign.org_policy
+        alerts = Alerts(run.org, run.attempt_key, org.quota.alert_at, read_audit_key(settings), clock, run)
+        return LedgerMeter(database, accounts, clock, alerts, OrgMonth(org.org, org.timezone, org.quota.month))
+
+    def judge(policy: JudgePolicy, run: Run, campaign: Campaign, accounts: Accounts, emit: Emit) -> Judge:
+        # One line for all that it is asked in the attempt, and a socket that no sandbox sees.
+        line = CappedMeter(charged_to(run, campaign, accounts), micro_usd(policy.max_usd))
+
+        def open_gateway(seconds: float) -> contextlib.AbstractContextManager[Gateway]:
+            return Gateway(
+                socket_path=settings.home / "attempts" / run.attempt_key / "judge" / "api.sock",
+                upstream=_upstream(settings),
+                models=frozenset({policy.model}),
+                meter=line,
+                prices=load_prices(settings.prices),
+                governor=_governor(settings, campaign.org_policy, seconds),
+                on_request=emit,
+            )
+
+        return ApiJudge(policy.model, open_gateway)
+
     def claude(org: OrgPolicy, meter: Meter, templates: Renderer) -> Engine:
         def open_gateway(models: frozenset[str], context: StepContext) -> contextlib.AbstractContextManager[Gateway]:
             return Gateway(
@@ -248,10 +272,7 @@ def _services(settings: Settings, database: Database) -> Services:
             TemplateStep: TemplateEngine(templates, previous),
         }
         if campaign.policy.uses_model:
-            org = campaign.org_policy
-            alerts = Alerts(run.org, run.attempt_key, org.quota.alert_at, read_audit_key(settings), clock, run)
-            month = OrgMonth(org.org, org.timezone, org.quota.month)
-            made[ClaudeStep] = claude(org, LedgerMeter(database, accounts, clock, alerts, month), templates)
+            made[ClaudeStep] = claude(campaign.org_policy, charged_to(run, campaign, accounts), templates)
         yield made
 
     return Services(
@@ -267,6 +288,7 @@ def _services(settings: Settings, database: Database) -> Services:
         renderer=renderer,
         engines=engines,
         claude=claude,
+        judge=judge,
     )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from bot.domain.changesets import Changeset
+from bot.domain.judging import Case, Opinion
 from bot.domain.money import MicroUsd
 from bot.domain.policies import Limits
 from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestRef, PullRequestText, Reaction, Thread
@@ -402,6 +403,16 @@ class StepContext:
     feedback: str = ""
     resume: Session | None = None
     session: Callable[[Session], None] | None = None
+
+
+class Judge(Protocol):
+    """A second model's opinion of one attempt's changes, as it may be called several times."""
+
+    def judge(self, case: Case, remaining_seconds: float) -> Opinion | str:
+        """An opinion, or in words why it gave none that can be used: it was asked twice by then.
+
+        Raises QuotaRefused, or AgentFailed where the API could not be used.
+        """
 
 
 class Engine(Protocol):

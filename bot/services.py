@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.domain.org_policies import OrgPolicy
+from bot.domain.policies import JudgePolicy
 from bot.policy_store import Catalogue
-from bot.ports import Clock, Conversation, Engine, Host, Meter, Sandbox
+from bot.ports import Clock, Conversation, Emit, Engine, Host, Judge, Meter, Sandbox
 from bot.rendering import Renderer
 from bot.store.audit import AuditKey
 from bot.store.campaigns import Campaign
@@ -27,6 +28,7 @@ class Services:
 
     `home` is WHIMBREL_HOME. `engines` makes, for one attempt, the engine of each type of step; its requests to a model are
     charged to the given accounts. `claude` makes the one for Claude steps alone: with this meter, and these templates.
+    `judge` makes the one of an attempt whose policy has one.
     `renderer` reads the templates as they were when the revision was saved. `catalogue` reads the operator's policies and
     templates as they are now, `replies` renders what the bot answers people, and `conversation` is the host that they are on.
     """
@@ -43,6 +45,7 @@ class Services:
     renderer: Callable[[str], Renderer]
     engines: Callable[[Run, Campaign, Accounts], AbstractContextManager[Mapping[type, Engine]]]
     claude: Callable[[OrgPolicy, Meter, Renderer], Engine]
+    judge: Callable[[JudgePolicy, Run, Campaign, Accounts, Emit], Judge]
 
     @property
     def mirrors(self) -> Path:

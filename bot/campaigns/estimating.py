@@ -31,7 +31,7 @@ Count = Callable[[str], int]
 
 def estimate(tx: Connection, org: OrgPolicy, policy: CampaignPolicy, targets: int) -> Estimate:
     """From what runs of this policy have cost on this org; without any, from the attempt's budget."""
-    if not policy.uses_model:
+    if not policy.uses_model and policy.judge is None:
         return estimates.free_of_charge()
     costs = reports.run_costs(tx, org.org, policy.name)
     return estimates.by_history(costs, targets, policy.budget) if costs else estimates.by_budget(targets, policy.budget)
@@ -53,7 +53,7 @@ def estimate_plan(
     targets = len(plan.targets)
     with services.database.reading() as tx:
         known = estimate(tx, org, policy, targets)
-    if known.source is not Source.BUDGET or not targets:
+    if known.source is not Source.BUDGET or not targets or not policy.claude_steps:
         return known
     prompts = list(_first_prompts(services, policy, plan))
     try:
@@ -77,8 +77,12 @@ def _first_prompts(services: Services, policy: CampaignPolicy, plan: Plan) -> It
 
 
 def _run_cost(policy: CampaignPolicy, prices: PriceTable, prompt_tokens: int, turns: int) -> MicroUsd:
-    """All sessions are taken to begin as the first one does. Raises ConfigurationError for a model without a price."""
-    return MicroUsd(sum(_session_cost(step, prices, prompt_tokens, turns) for step in policy.claude_steps))
+    """All sessions are taken to begin as the first one does; a judge, to cost what it may.
+
+    Raises ConfigurationError for a model without a price.
+    """
+    judge = micro_usd(policy.judge.max_usd) if policy.judge else 0
+    return MicroUsd(judge + sum(_session_cost(step, prices, prompt_tokens, turns) for step in policy.claude_steps))
 
 
 def _session_cost(step: ClaudeStep, prices: PriceTable, prompt_tokens: int, turns: int) -> MicroUsd:

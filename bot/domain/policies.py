@@ -108,6 +108,17 @@ class Budget(Strict):
         return micro_usd(self.usd_per_campaign)
 
 
+class JudgePolicy(Strict):
+    """A second model that looks at each change once its checks have passed, and can refuse it. Without its opinion, nothing is
+    published."""
+
+    model: Text = "claude-sonnet-5-5"
+    max_usd: Usd = Decimal("0.50")
+    """What it may spend in one attempt, within the attempt's budget."""
+    instructions: Text | None = None
+    """What it should look for, besides whether the change does what the policy is for."""
+
+
 class OutputPolicy(Strict):
     """A report in the place of a pull request: nothing is published."""
 
@@ -180,6 +191,7 @@ class CampaignPolicy(Strict):
     checks: list[Check] = []
     feedback_rounds: Annotated[int, Field(ge=0, le=5)] = 2
     """How often what failed is given back to the session of the last Claude step, to be mended within the attempt's budget."""
+    judge: JudgePolicy | None = None
     pull_request: PullRequestPolicy = PullRequestPolicy()
     commits: Literal["pushed", "verified"] = "pushed"
     """verified: the host makes the commit itself, and shows it as verified. What it cannot commit so is pushed, and told."""
@@ -211,6 +223,8 @@ class CampaignPolicy(Strict):
             raise ValueError("a policy with `output:` opens no pull request: leave out either that or `pull_request:`")
         if self.rollout != Rollout(order=self.rollout.order, dependencies=self.rollout.dependencies):
             raise ValueError("a policy with `output:` opens no pull request: of `rollout:`, it can have nothing but the order")
+        if self.judge is not None:
+            raise ValueError("a policy with `output:` makes no change that a judge could look at: leave out `judge:`")
         if self.output.report is None and not self.results:
             raise ValueError("`output:` without `report:` is the result of a Claude step with a `name:`, and there is none")
         return self

@@ -39,6 +39,7 @@ class Verdict:
     """The decision and its reasons. A leaf has no children; an inner node passes when all its children do.
 
     Of a check, `base` says what it came to on the untouched base, and `detail` has the telling lines of what failed newly.
+    What is `final` is not to be mended.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Verdict:
     children: tuple[Verdict, ...] = ()
     base: str = ""
     detail: str = ""
+    final: bool = False
 
     @property
     def passed(self) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from bot.domain.money import MicroUsd
 from bot.domain.usage import Usage
 from bot.errors import EngineError, QuotaRefused
+from bot.gateway.client import client_at
 
 TIMEOUT_SECONDS = 60.0
 """More than the gateway holds a request back for, while the org's speed limits are used up."""
@@ -31,16 +32,8 @@ class NoMoney:
 def token_counter(socket: Path, model: str) -> Iterator[Callable[[str], int]]:
     """Counts a prompt's tokens for `model`, as a first message to it, by the gateway at `socket`. It raises EngineError."""
     import anthropic
-    import httpx2  # the SDK's own
 
-    over_the_socket = anthropic.DefaultHttpxClient(transport=httpx2.HTTPTransport(uds=str(socket)))
-    client = anthropic.Anthropic(
-        api_key="placeholder",
-        base_url="http://localhost",
-        http_client=over_the_socket,
-        max_retries=0,
-        timeout=TIMEOUT_SECONDS,
-    )
+    client = client_at(socket, TIMEOUT_SECONDS)
 
     def count(prompt: str) -> int:
         try:

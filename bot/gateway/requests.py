@@ -133,8 +133,14 @@ Content = Annotated[
 ]
 
 
+class JsonFormat(_Part):
+    type: Literal["json_schema"]
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+
+
 class OutputConfig(_Part):
     effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
+    format: JsonFormat | None = None
 
 
 class Message(_Part):
@@ -244,7 +250,9 @@ def allowed_betas(headers: Iterable[str]) -> str:
 def _clean(body: bytes, form: type[Prompt]) -> Cleaned:
     try:
         request = form.model_validate(_parse(body))
-        forwarded = json.dumps(request.model_dump(exclude_unset=True), ensure_ascii=False, allow_nan=False).encode()
+        forwarded = json.dumps(
+            request.model_dump(exclude_unset=True, by_alias=True), ensure_ascii=False, allow_nan=False
+        ).encode()
     except ValidationError as error:
         raise bad_request(_explain(error)) from error
     except RecursionError as error:

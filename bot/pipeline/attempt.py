@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.domain.judging import JUDGE
 from bot.domain.states import Outcome, Stage
 from bot.domain.verdicts import Verdict
 from bot.git import diff
@@ -10,6 +11,7 @@ from bot.pipeline.baselines import Baselines
 from bot.pipeline.checks import Bench, run_checks
 from bot.pipeline.detecting import open_and_needed, why_not_needed
 from bot.pipeline.feedback import Feedback
+from bot.pipeline.judging import Judging
 from bot.pipeline.lease import Deadline, Lease
 from bot.pipeline.making import Work, bring_over, make, take_up
 from bot.pipeline.publishing import Proposal, publish, step_back
@@ -62,7 +64,8 @@ def change(
         reason = "nothing to change: the repository already is as the policy wants it"
         return Ended(Outcome.NO_CHANGE, reason, done=sure, looked=True)
     rounds = Feedback(services, assignment, accounts, base, recorder, stop)
-    return prove(services, assignment, base, standing, work, rounds, recorder, stop)
+    judging = Judging(services, assignment, accounts, base, recorder, stop)
+    return prove(services, assignment, base, standing, work, rounds, judging, recorder, stop)
 
 
 def prove(
@@ -72,6 +75,7 @@ def prove(
     standing: Standing,
     work: Work,
     rounds: Feedback,
+    judging: Judging,
     recorder: Recorder,
     stop: Deadline,
 ) -> Ended:
@@ -84,11 +88,12 @@ def prove(
                 return step_back(services, assignment, base, landing.frozen)
             commit = landing.commit
         verdict = check(services, assignment, base, commit, recorder, stop)
+        work, verdict = judging.look(work, verdict)
         mended = rounds.mend(work, verdict)
         if mended is None:
             break
         if not mended.changeset and mended.told.report is None:
-            return Ended(Outcome.REJECTED, f"a check failed, and the agent took all of its change back: {verdict.reason}")
+            return Ended(Outcome.REJECTED, f"{_refused(verdict)}; the agent then took all of it back")
         work = mended
     if work.told.report is not None:
         return keep_report(work.told.report, verdict, recorder)
@@ -135,7 +140,7 @@ def propose(
     changeset = work.changeset
     recorder.artifact("diff", diff(base.mirror, base.commit, work.commit).encode("utf-8", "surrogateescape"))
     if not verdict.passed:
-        reason = f"a check failed: {verdict.reason}"
+        reason = _refused(verdict)
         return Ended(Outcome.REJECTED, f"{reason} ({remark})" if remark else reason, changeset.paths)
     if assignment.campaign.preview:
         return Ended(Outcome.REPORTED, f"a preview: {len(changeset.files)} files would be changed", changeset.paths)
@@ -144,3 +149,9 @@ def propose(
     proposal = Proposal(changeset, verdict, variables, base.place, base.branch_head)
     renderer, host = services.renderer(assignment.campaign.revision), services.host(assignment.campaign.org_policy)
     return publish(services, assignment, proposal, commit, base.mirror, host, renderer, recorder)
+
+
+def _refused(verdict: Verdict) -> str:
+    """The judge is asked once all checks have passed: its reason is the only one then."""
+    judged = any(leaf.name == JUDGE for leaf in verdict.failed)
+    return verdict.reason if judged else f"a check failed: {verdict.reason}"

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from bot.domain.judging import JUDGE
 from bot.domain.markdown import fenced
 from bot.domain.redaction import redact
 from bot.domain.verdicts import Verdict, new_failures
 from bot.errors import AgentFailed, ChangeRefused, LimitReached, QuotaRefused, WhimbrelError
 from bot.pipeline.assignment import Assignment
 from bot.pipeline.lease import Deadline
-from bot.pipeline.making import Round, Told, Work, remake
+from bot.pipeline.making import Round, Told, Work, note, remake
 from bot.pipeline.recorder import Recorder
 from bot.pipeline.starting import Base
 from bot.services import Services
-from bot.store import runs
 from bot.store.ledger import Accounts
 
 MAX_CHARACTERS = 20_000
@@ -52,9 +52,9 @@ class Feedback:
         if verdict.passed or not self._assignment.policy.claude_steps:
             return None
         number, allowed = len(work.told.rounds) + 1, self._assignment.policy.feedback_rounds
-        if number > allowed:
-            return None
         failed = tuple(leaf.name for leaf in verdict.failed)
+        if number > allowed or any(leaf.final for leaf in verdict.failed) or _judged_again(work.told, failed):
+            return None
         self._recorder.emit(f"feedback, round {number} of {allowed}: {_named(failed)} given back", failed=list(failed))
         asked = replace(work, told=replace(work.told, rounds=(*work.told.rounds, Round(failed))))
         try:
@@ -73,7 +73,7 @@ class Feedback:
                 raise
             self.ended_by = f"feedback round {number} came to nothing: {error.explanation}"
             self._recorder.emit(self.ended_by)
-            self._note(asked.told)
+            note(self._services, self._assignment, asked.told)
             return None
 
     def _credit(self, work: Work, verdict: Verdict) -> Work:
@@ -87,13 +87,13 @@ class Feedback:
         message = f"feedback, round {len(told.rounds)}: {_named(fixed)} fixed{left}"
         self._recorder.emit(message, fixed=list(fixed), failed=sorted(still))
         credited = replace(told, rounds=(*told.rounds[:-1], replace(last, fixed=fixed)))
-        self._note(credited)
+        note(self._services, self._assignment, credited)
         return replace(work, told=credited)
 
-    def _note(self, told: Told) -> None:
-        with self._services.database.transaction() as tx:
-            runs.require(tx, self._assignment.run)
-            runs.note_attempt(tx, self._assignment.run, made=told.to_json())
+
+def _judged_again(told: Told, failed: tuple[str, ...]) -> bool:
+    """A judge's wish for a revision is given back once."""
+    return JUDGE in failed and any(JUDGE in earlier.failed for earlier in told.rounds)
 
 
 def feedback(verdict: Verdict) -> str:

@@ -66,12 +66,14 @@ class Round:
 class Told:
     """What the steps told besides the change: what templates rendered, by path, and the results of Claude steps, by name.
 
-    `report` is what a policy with `output:` is there for. `rounds` are those in which the change was mended.
+    `report` is what a policy with `output:` is there for. `rounds` are those in which the change was mended, `judged` is the
+    digest of the diff that the judge has seen last, and its opinion.
     """
 
     renderings: dict[str, bytes] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     report: str | None = None
+    judged: tuple[str, str] | None = None
     session: KeptSession | None = None
     rounds: tuple[Round, ...] = ()
 
@@ -82,6 +84,7 @@ class Told:
                 "renderings": renderings,
                 "outputs": redact_data(self.outputs),
                 "report": self.report,
+                "judged": self.judged,
                 "session": asdict(self.session) if self.session else None,
                 "rounds": redact_data([asdict(one) for one in self.rounds]),
             }
@@ -95,7 +98,9 @@ class Told:
         rounds = tuple(
             Round(tuple(one["failed"]), None if one["fixed"] is None else tuple(one["fixed"])) for one in kept.get("rounds", ())
         )
-        return cls(renderings, dict(kept.get("outputs", {})), kept.get("report"), session, rounds)
+        digest, opinion = kept.get("judged") or ("", "")
+        judged = (digest, opinion) if digest else None
+        return cls(renderings, dict(kept.get("outputs", {})), kept.get("report"), judged, session, rounds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +217,13 @@ def keep(services: Services, assignment: Assignment, base: Base, changeset: Chan
         runs.require(tx, run)
         runs.note_attempt(tx, run, commit=commit, made=told.to_json())
     return Work(changeset, commit, told)
+
+
+def note(services: Services, assignment: Assignment, told: Told) -> None:
+    """Keep what came of the change since it was made, beside the attempt."""
+    with services.database.transaction() as tx:
+        runs.require(tx, assignment.run)
+        runs.note_attempt(tx, assignment.run, made=told.to_json())
 
 
 def files_read(services: Services, assignment: Assignment, base: Base) -> list[str] | None:

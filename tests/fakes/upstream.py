@@ -85,10 +85,19 @@ def events(model: str, blocks: list[JSON], usage: JSON) -> list[bytes]:
             event("content_block_delta", index=index, delta=delta),
             event("content_block_stop", index=index),
         ]
-    reason = "tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn"
+    reason = stop_reason(blocks)
     final = {"output_tokens": usage["output_tokens"]}
     stream.append(event("message_delta", delta={"stop_reason": reason, "stop_sequence": None}, usage=final))
     return [*stream, event("message_stop")]
+
+
+def stop_reason(blocks: list[JSON]) -> str:
+    return "tool_use" if any(block["type"] == "tool_use" for block in blocks) else "end_turn"
+
+
+def structured(value: object, **usage: object) -> Answer:
+    """Says the value as JSON, as a request with an `output_config.format` is answered."""
+    return message({"type": "text", "text": json.dumps(value)}, **usage)
 
 
 def message(*blocks: JSON, **usage: object) -> Answer:
@@ -105,6 +114,7 @@ def message(*blocks: JSON, **usage: object) -> Answer:
             wire.end()
             return
         whole = {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": content, "usage": used}
+        whole |= {"stop_reason": stop_reason(content), "stop_sequence": None}
         wire.whole(200, "application/json", json.dumps(whole).encode(), request_id="req_1")
 
     return answer

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 
 from bot.campaigns.activation import Activation, activate, complete_finished
 from bot.campaigns.planning import Counts, make_plan
+from bot.domain.judging import Case, Opinion
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import CampaignPolicy
 from bot.domain.policy_files import revision
@@ -63,6 +64,21 @@ class NoSandbox:
         return SandboxResult(answer(command.workspace), SandboxEnd.EXIT, 0, 0, "")
 
 
+class ScriptedJudge:
+    """`ports.Judge`: gives the next of its `opinions`, and remembers the cases."""
+
+    def __init__(self) -> None:
+        self.opinions: list[Opinion | str | Exception] = []
+        self.cases: list[Case] = []
+
+    def judge(self, case: Case, _: float) -> Opinion | str:
+        self.cases.append(case)
+        opinion = self.opinions.pop(0)
+        if isinstance(opinion, Exception):
+            raise opinion
+        return opinion
+
+
 def no_model(*_: object) -> Engine:
     raise AssertionError("no model is needed here, and yet it was asked for")
 
@@ -97,6 +113,7 @@ class World:
         self.policies: dict[str, CampaignPolicy] = {}
         self.acts: dict[str, Act] = {}
         self.sandbox = NoSandbox()
+        self.judge = ScriptedJudge()
         self.org = OrgPolicy.model_validate({"org": org, "host": "local:host", "quota": {"usd_per_month": 100}})
         (folder / "host" / org).mkdir(parents=True)
         self.services = Services(
@@ -112,6 +129,7 @@ class World:
             renderer=self._renderer,
             engines=self._engines,
             claude=no_model,
+            judge=lambda *_: self.judge,
         )
 
     @property
