@@ -21,7 +21,7 @@ from bot.hosts.gitlab_graphql import (
 )
 from bot.hosts.gitlab_transport import Client, full_path, project_url
 
-_AT_ONCE, _FILES_AT_ONCE = 50, 12
+AT_ONCE, FILES_AT_ONCE = 50, 12
 
 
 def all_repositories(client: Client, org: str) -> list[Repository]:
@@ -58,8 +58,8 @@ def read_many(client: Client, repositories: Sequence[Repository], paths: Sequenc
     by_path = {full_path(repository): repository for repository in repositories}
     asked = [path for path in dict.fromkeys(paths) if is_plain(path)]
     found: dict[str, dict[str, bytes]] = {}
-    for some in slices(list(by_path), _AT_ONCE):
-        for wanted in slices(asked, _FILES_AT_ONCE) if asked else [[]]:
+    for some in slices(list(by_path), AT_ONCE):
+        for wanted in slices(asked, FILES_AT_ONCE) if asked else [[]]:
             for path, contents in in_parts(some, partial(_read_all, client, paths=wanted)):
                 if path in by_path:
                     found.setdefault(by_path[path].name, {}).update(contents)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
+from graphql import parse
 
+from bot.hosts import gitlab_following, gitlab_reading
 from bot.hosts import gitlab_graphql as documents
 from tests.fakes.gitlab import FakeGitLab
+from tests.fakes.gitlab.graphql import complexity
 
 Query = Callable[..., dict[str, Any]]
 
@@ -47,6 +51,30 @@ def test_files_of_many_projects_are_read_in_one_question(query: Query) -> None:
     nodes = answered["data"]["projects"]["nodes"]
     read = {each["fullPath"]: [blob["path"] for blob in each["repository"]["blobs"]["nodes"]] for each in nodes}
     assert read == {"acme/one": ["README.md", "src/a.py"], "acme/three": [], "acme/platform/lib": ["README.md"]}
+
+
+LARGEST = {
+    "PROJECTS": {"group": "acme"},
+    "PROJECT": {"path": "acme/one"},
+    "FILES": {"paths": ["acme/one"], "projects": gitlab_reading.AT_ONCE, "blobs": gitlab_reading.FILES_AT_ONCE}
+    | {"files": [f"{number}.py" for number in range(gitlab_reading.FILES_AT_ONCE)]},
+    "MERGE_REQUESTS": {"path": "acme/one", "branch": "b"},
+    "OPEN_MERGE_REQUESTS": {"path": "acme/one", "base": "main"},
+    "MERGE_REQUEST": {"path": "acme/one", "iid": "1"},
+    "MERGE_REQUESTS_NOW": {"paths": ["acme/one"], "iids": ["1"], "projects": gitlab_following.AT_ONCE, "most": 20},
+}
+
+
+@pytest.mark.parametrize("name", LARGEST)
+def test_the_largest_page_that_is_asked_for_is_below_what_gitlab_takes(name: str) -> None:
+    assert 0 < complexity.points(parse(getattr(documents, name)), LARGEST[name]) < complexity.MOST * 0.8
+
+
+def test_too_much_at_once_is_refused(query: Query) -> None:
+    files = [f"{number}.py" for number in range(40)]
+    told = query(documents.FILES, paths=["acme/one"], projects=1, files=files, blobs=40)
+    [error] = told["errors"]
+    assert re.fullmatch(r"Query has complexity of \d+, which exceeds max complexity of 250", error["message"])
 
 
 def test_lists_come_in_pages_by_cursor(query: Query) -> None:
