@@ -16,8 +16,8 @@ LineOf = Callable[[Sequence[str | int]], int]
 
 NOT_OFFERED_YET = frozenset(
     {
-        *("control", "judge", "prepare", "detect", "fan_out"),
-        *("commit", "fork", "retries", "notify", "cache", "artifacts", "review"),
+        *("judge", "prepare", "fan_out"),
+        *("commit", "retries", "notify", "cache", "artifacts", "review"),
     }
 )
 """Keys of policies that this version would have to ignore. It refuses them, and says why."""

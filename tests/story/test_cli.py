@@ -129,10 +129,10 @@ def test_without_policies_the_mend_is_init(tmp_path: Path) -> None:
 
 def test_a_broken_policy_is_told_with_its_file_and_line(project: Project) -> None:
     broken = project.folder / "policies" / "campaigns" / "notes.yaml"
-    broken.write_text("name: notes\ndescription: Notes\nstepps:\n  - run: 'true'\ncontrol: {}\n")
+    broken.write_text("name: notes\ndescription: Notes\nstepps:\n  - run: 'true'\nfan_out: {}\n")
     done = project.whimbrel("plan", "notes", "--org", "acme", status=2)
     assert "policies/campaigns/notes.yaml:3: `stepps` is unknown: did you mean `steps`?" in done.stderr
-    assert "policies/campaigns/notes.yaml:5: `control` is not offered yet" in done.stderr
+    assert "policies/campaigns/notes.yaml:5: `fan_out` is not offered yet" in done.stderr
 
 
 def test_a_policy_wider_than_the_org_s_ceilings_is_refused(project: Project) -> None:

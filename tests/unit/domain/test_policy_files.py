@@ -103,7 +103,7 @@ def test_an_empty_repository_policy_says_nothing() -> None:
         ("descripton: x", "p.yaml:4: `descripton` is unknown: did you mean `description`?"),
         ("on: {notify: '#team'}", "p.yaml:4: `on.notify` is not offered yet"),
         ("on: {push: {}}", "p.yaml:4: `on.push` is unknown (known: label, comment, schedule,"),
-        ("control: {repository: acme/platform}", "p.yaml:4: `control` is not offered yet"),
+        ("fan_out: {over: src}", "p.yaml:4: `fan_out` is not offered yet"),
         ("rollout: {waves: 3}", "p.yaml:4: `rollout.waves` is 3; it must be a list"),
         (
             "rollout: {waves: [0]}",
