@@ -14,7 +14,7 @@ from bot.domain.policies import CampaignPolicy
 from bot.domain.states import CampaignState
 from bot.errors import QuotaRefused, UsageError
 from bot.services import Services
-from bot.store import audit, campaigns, ledger, publications, refreshes, runs, waves
+from bot.store import audit, campaigns, ledger, publications, refreshes, runs, tellings, waves
 from bot.store.campaigns import Campaign, Plan
 from bot.store.publications import Change
 
@@ -86,6 +86,8 @@ def activate_within(
     if not preview:
         _mark_done(tx, plan, now)
         _give_waves(tx, services, plan, campaign_id, actor, by_hand=by_hand or alone, at_once=alone)
+        if org.control_repository and plan.targets:
+            tellings.intend_control(tx, org.org, campaign_id, org.control_repository, now)
     joined = active is not None and active.id == campaign_id
     _record(tx, services, plan, campaign_id, actor, cap, joined=joined, preview=preview)
     return Activation(campaign_id, joined)

@@ -48,7 +48,7 @@ def tell_control(services: Services, orgs: Sequence[OrgPolicy]) -> int:
 
 
 def _intend(services: Services, org: OrgPolicy) -> None:
-    """From now on every campaign that is under way has one."""
+    """Those that were started without one, or are taken up again, have one from now on."""
     with services.database.reading() as tx:
         fresh = [each.id for each in campaigns.under_way(tx, org.org) if not tellings.is_told(tx, org.org, each.id)]
     for campaign_id in fresh:

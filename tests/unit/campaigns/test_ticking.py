@@ -149,6 +149,21 @@ class TestIssue:
             OrgPolicy.model_validate(data)
 
 
+    def test_it_is_intended_when_the_campaign_is_started(self, world: World) -> None:
+        """However soon that is over."""
+        data = world.org.model_dump(mode="json") | {"host": "github", "control": {"repository": f"acme/{PLATFORM}"}}
+        world.org = OrgPolicy.model_validate(data)
+        world.talker = talker = Talker(world.local)
+        nothing = world.start()
+        for name in ("one", PLATFORM):
+            world.repository(name)
+        campaign = world.start(name="others")
+        world.work()
+        assert tell_control(world.services, [world.org]) == 1
+        assert [kept.title for kept in talker.kept.values()] == [f"Whimbrel: others ({campaign})"]
+        assert nothing != campaign
+
+
 class TestTicks:
     def test_pause_and_go_on(self, directed: Directed) -> None:
         assert directed.tick(Act.PAUSE) == ""
