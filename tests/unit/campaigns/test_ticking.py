@@ -148,7 +148,6 @@ class TestIssue:
         with pytest.raises(ValidationError, match=said):
             OrgPolicy.model_validate(data)
 
-
     def test_it_is_intended_when_the_campaign_is_started(self, world: World) -> None:
         """However soon that is over."""
         data = world.org.model_dump(mode="json") | {"host": "github", "control": {"repository": f"acme/{PLATFORM}"}}
