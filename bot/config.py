@@ -23,12 +23,14 @@ from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import JudgePolicy
 from bot.domain.policy_sources import Sourced, parse_source
-from bot.domain.steps import ClaudeStep, CommandStep, TemplateStep
+from bot.domain.steps import ClaudeStep, CommandStep, EditStep, TemplateStep
 from bot.engines.claude_code import ClaudeEngine
 from bot.engines.command import CommandEngine
+from bot.engines.messages import MessagesEngine
 from bot.engines.template import TemplateEngine
 from bot.errors import ConfigurationError, PolicyError, UsageError
 from bot.gateway.breaker import Breaker, MemoryCircuits, RedisCircuits, read_circuit
+from bot.gateway.client import client_at
 from bot.gateway.counting import NoMoney, token_counter
 from bot.gateway.governor import Governor, shared_storage
 from bot.gateway.judge import ApiJudge
@@ -38,7 +40,7 @@ from bot.gateway.step_cap import CappedMeter
 from bot.gateway.upstream import Upstream
 from bot.hosting import Hosting
 from bot.policy_store import Catalogue, Policies, load_policies, load_templates
-from bot.ports import Clock, Emit, Engine, Judge, Meter, StepContext
+from bot.ports import Clock, Emit, Engine, Judge, Meter, OpenGateway, StepContext
 from bot.queue.connection import connect_briefly
 from bot.queue.server import running_server
 from bot.rendering import Renderer
@@ -245,7 +247,7 @@ def _services(settings: Settings, database: Database) -> Services:
 
         return ApiJudge(policy.model, open_gateway)
 
-    def claude(org: OrgPolicy, meter: Meter, templates: Renderer) -> Engine:
+    def gateways(org: OrgPolicy, meter: Meter) -> OpenGateway:
         def open_gateway(models: frozenset[str], context: StepContext) -> contextlib.AbstractContextManager[Gateway]:
             return Gateway(
                 socket_path=context.workspace.scratch.parent / "api" / "api.sock",
@@ -258,7 +260,10 @@ def _services(settings: Settings, database: Database) -> Services:
                 client=sandbox.user,
             )
 
-        return ClaudeEngine(sandbox, templates, open_gateway, claude_binary(), secrets=_known_secrets(settings))
+        return open_gateway
+
+    def claude(org: OrgPolicy, meter: Meter, templates: Renderer) -> Engine:
+        return ClaudeEngine(sandbox, templates, gateways(org, meter), claude_binary(), secrets=_known_secrets(settings))
 
     @contextmanager
     def engines(run: Run, campaign: Campaign, accounts: Accounts) -> Iterator[Mapping[type, Engine]]:
@@ -272,7 +277,10 @@ def _services(settings: Settings, database: Database) -> Services:
             TemplateStep: TemplateEngine(templates, previous),
         }
         if campaign.policy.uses_model:
-            made[ClaudeStep] = claude(campaign.org_policy, charged_to(run, campaign, accounts), templates)
+            org, meter = campaign.org_policy, charged_to(run, campaign, accounts)
+            made[EditStep] = MessagesEngine(templates, gateways(org, meter), client_at)
+            if campaign.policy.claude_steps:
+                made[ClaudeStep] = claude(org, meter, templates)
         yield made
 
     return Services(

@@ -15,7 +15,7 @@ from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.policy_types import Minutes, Name, Pattern, RelativePath, Strict, Text, Usd
 from bot.domain.rollout import Rollout
 from bot.domain.schedules import cron
-from bot.domain.steps import AnyStep, Check, ClaudeStep, CommandStep, ShellCommand, TemplateStep
+from bot.domain.steps import AnyStep, Check, ClaudeStep, CommandStep, EditStep, ShellCommand, TemplateStep
 
 LABEL_PREFIX = "whimbrel:"
 """How each label begins that starts a policy."""
@@ -241,15 +241,16 @@ class CampaignPolicy(Strict):
     @property
     def templates(self) -> tuple[str, ...]:
         """Every template that the policy needs by name, by its path below templates/, sorted."""
-        steps = [step for step in self.steps if not isinstance(step, CommandStep)]
-        prompts = [step.claude for step in self.claude_steps]
+        steps = [step for step in self.steps if isinstance(step, TemplateStep | ClaudeStep)]
+        edits = [step.edit for step in self.steps if isinstance(step, EditStep)]
+        prompts = [*(step.claude for step in self.claude_steps), *edits]
         published = [self.pull_request.title, self.pull_request.body] if self.output is None else []
         named = {*(step.template for step in steps), *prompts, *published, COMMIT_TEMPLATE}
         return tuple(sorted(path for path in named if path))
 
     @property
     def uses_model(self) -> bool:
-        return bool(self.claude_steps)
+        return any(isinstance(step, ClaudeStep | EditStep) for step in self.steps)
 
     @property
     def uses_sandbox(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from bot.domain.steps import ClaudeStep, CommandStep, TemplateStep
+from bot.domain.steps import ClaudeStep, CommandStep, EditStep, TemplateStep
 
 Location = tuple[str | int, ...]
 LineOf = Callable[[Sequence[str | int]], int]
@@ -22,7 +22,12 @@ NOT_OFFERED_YET = frozenset(
 )
 """Keys of policies that this version would have to ignore. It refuses them, and says why."""
 
-_STEPS: dict[str, type[BaseModel]] = {"command step": CommandStep, "template step": TemplateStep, "Claude step": ClaudeStep}
+_STEPS: dict[str, type[BaseModel]] = {
+    "command step": CommandStep,
+    "template step": TemplateStep,
+    "Claude step": ClaudeStep,
+    "edit step": EditStep,
+}
 
 _EXPECTED = {
     "string_type": "a text",

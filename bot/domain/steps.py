@@ -79,7 +79,19 @@ class ClaudeStep(Strict):
         return self
 
 
-Step = CommandStep | TemplateStep | ClaudeStep
+class EditStep(Strict):
+    """One request to a model for small edits, where a session would be waste: it sees these files, and changes no others."""
+
+    edit: RelativePath
+    """A prompt template's path below templates/. Where it says nothing of the repository, it is cached across repositories."""
+    files: Annotated[list[Pattern], Field(min_length=1)]
+    """What the model is given, and may change or add, as in .gitignore: together at most 50 files and 200,000 characters."""
+    model: Text = "claude-sonnet-5-5"
+    max_usd: Usd | None = None
+    """What this step may spend, within the attempt's budget."""
+
+
+Step = CommandStep | TemplateStep | ClaudeStep | EditStep
 
 
 def _kind_of_step(value: Any) -> str | None:
@@ -87,6 +99,8 @@ def _kind_of_step(value: Any) -> str | None:
     keys = value.keys() if isinstance(value, dict) else getattr(value, "model_fields_set", ())
     if "claude" in keys or "prompt" in keys:
         return "Claude step"
+    if "edit" in keys:
+        return "edit step"
     if "run" in keys:
         return "command step"
     return "template step" if "template" in keys else None
@@ -95,7 +109,8 @@ def _kind_of_step(value: Any) -> str | None:
 AnyStep = Annotated[
     Annotated[CommandStep, Tag("command step")]
     | Annotated[TemplateStep, Tag("template step")]
-    | Annotated[ClaudeStep, Tag("Claude step")],
+    | Annotated[ClaudeStep, Tag("Claude step")]
+    | Annotated[EditStep, Tag("edit step")],
     Discriminator(_kind_of_step),
 ]
 

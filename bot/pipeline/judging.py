@@ -9,7 +9,7 @@ from dataclasses import replace
 from bot.domain.judging import Case, Opinion, judged, unjudged
 from bot.domain.redaction import redact
 from bot.domain.states import Stage
-from bot.domain.steps import ClaudeStep
+from bot.domain.steps import ClaudeStep, EditStep
 from bot.domain.verdicts import Verdict
 from bot.git import diff
 from bot.pipeline.assignment import Assignment
@@ -72,8 +72,9 @@ def _intent(services: Services, assignment: Assignment) -> str:
     parts = [policy.description, "It may change: " + ", ".join(policy.paths)]
     parts.append("Its steps:\n" + "\n".join(f"- {describe(step)}" for step in policy.steps))
     for step in policy.steps:
-        if isinstance(step, ClaudeStep):
-            asked = templates.source(step.claude) if step.claude else step.prompt or ""
+        if isinstance(step, ClaudeStep | EditStep):
+            prompt = step.claude if isinstance(step, ClaudeStep) else step.edit
+            asked = templates.source(prompt) if prompt else getattr(step, "prompt", "")
             parts.append(f"What the agent was asked for:\n{asked[:MAX_PROMPT_CHARACTERS]}")
     if policy.judge is not None and policy.judge.instructions:
         parts.append(f"Look for this in particular:\n{policy.judge.instructions}")

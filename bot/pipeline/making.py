@@ -18,7 +18,7 @@ from bot.domain.money import MicroUsd
 from bot.domain.policies import COMMIT_TEMPLATE
 from bot.domain.redaction import redact_data
 from bot.domain.states import Stage
-from bot.domain.steps import ClaudeStep, CommandStep, Step, TemplateStep
+from bot.domain.steps import ClaudeStep, CommandStep, EditStep, Step, TemplateStep
 from bot.errors import ChangeRefused
 from bot.git import (
     Signature,
@@ -293,6 +293,8 @@ def describe(step: Step) -> str:
             return f"run: {command}"
         case TemplateStep(template=template, to=to, mode=mode):
             return f"template: {template} -> {to} ({mode})"
+        case EditStep(edit=prompt, model=model):
+            return f"edit: {prompt} ({model})"
         case ClaudeStep(claude=prompt, model=model):
             return f"claude: {prompt or 'an inline prompt'} ({model})"
 

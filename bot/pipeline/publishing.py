@@ -18,7 +18,7 @@ from bot.domain.markdown import neutral_data
 from bot.domain.money import MicroUsd, dollars
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
 from bot.domain.states import Outcome
-from bot.domain.steps import ClaudeStep
+from bot.domain.steps import ClaudeStep, EditStep
 from bot.domain.verdicts import Verdict
 from bot.git import Mirror, read_blob
 from bot.pipeline.assignment import Assignment, Ended
@@ -211,7 +211,7 @@ def _text(
         cost, tokens = ledger.spent_by_attempt(tx, assignment.run.attempt_key)
         earlier_cost, earlier_tokens = runs.cost_of(tx, assignment.run)
     policy = assignment.policy
-    models = [step.model for step in policy.steps if isinstance(step, ClaudeStep)]
+    models = [step.model for step in policy.steps if isinstance(step, ClaudeStep | EditStep)]
     variables = {
         **proposal.variables,
         "outputs": neutral_data(proposal.variables["outputs"]),
