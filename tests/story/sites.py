@@ -28,7 +28,7 @@ from tests.story.test_cli import process
 
 PROCFILE = Path(__file__).parents[2] / "Procfile"
 PATIENCE_SECONDS = 180
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.3
 
 
 @dataclass

@@ -22,9 +22,7 @@ def noted(project: Project) -> tuple[Project, str]:
 def test_all_that_a_campaign_opened_is_merged_at_once(project: Project) -> None:
     project.repository("one", {"README.md": b"# Hello\n"})
     project.write_campaign("notes", steps=[{"run": "echo Be kind. > NOTE.md"}])
-    campaign = project.run("notes").id
-    refused = project.whimbrel("prs", campaign, "merge", status=2)
-    assert "--yes does it without asking" in refused.stderr
+    campaign = project.whimbrel("run", "notes", "--org", "acme", "--workers", "1", "--json").json["id"]
     merged = project.whimbrel("prs", campaign, "merge", "--yes", "--json").json
     assert [(row["repository"], row["number"]) for row in merged["done"]] == [("one", 1)]
     assert repositories.files_at(project.bare("one"))["NOTE.md"] == b"Be kind.\n"

@@ -71,12 +71,22 @@ def test_a_rejection_halts_it_until_somebody_resumes(acme: Project) -> None:
 
 def test_a_person_approves_the_next_wave(acme: Project) -> None:
     acme.write_campaign("rules", **TEMPLATE, rollout={**ROLLOUT, "approval": "manual"})
-    campaign = acme.run("rules").id
-    done = acme.whimbrel("approve", campaign, "--wave", "2")
-    assert f"wave 2 of {campaign} has begun" in done.stdout
+    campaign = started(acme)
     assert f"wave 2 of {campaign} has begun" in acme.whimbrel("approve", campaign, "--wave", "2").stdout
-    assert "the last one" in acme.whimbrel("approve", campaign, status=2).stderr
     assert len(acme.run("rules").outcomes) == 3
+
+
+@pytest.mark.slow
+def test_who_approves_twice_is_told_the_same_and_nothing_comes_after_the_last(acme: Project) -> None:
+    acme.write_campaign("rules", **TEMPLATE, rollout={**ROLLOUT, "approval": "manual"})
+    campaign = started(acme)
+    for _ in range(2):
+        assert f"wave 2 of {campaign} has begun" in acme.whimbrel("approve", campaign, "--wave", "2").stdout
+    assert "the last one" in acme.whimbrel("approve", campaign, status=2).stderr
+
+
+def started(project: Project) -> str:
+    return str(project.whimbrel("run", "rules", "--org", "acme", "--workers", "1", "--json").json["id"])
 
 
 def audit(project: Project) -> list[dict[str, Any]]:

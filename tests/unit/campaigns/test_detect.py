@@ -55,8 +55,14 @@ def bare(world: World) -> Path:
 OPEN, CLOSED = PullRequestState.OPEN, PullRequestState.CLOSED
 
 
-@pytest.mark.parametrize("detect", [BY_FILES, BY_COMMAND], ids=["files", "command"])
+EITHER = pytest.mark.parametrize("detect", [BY_FILES, BY_COMMAND], ids=["files", "command"])
+BY_FILES_AND_SLOWLY_BY_COMMAND = pytest.mark.parametrize(
+    "detect", [pytest.param(BY_FILES, id="files"), pytest.param(BY_COMMAND, id="command", marks=pytest.mark.slow)]
+)
+
+
 class TestARescan:
+    @EITHER
     def test_closes_what_is_done_with_words(self, world: World, bare: Path, detect: dict[str, Any]) -> None:
         rescan(world, **detect)
         assert states(world) == [OPEN]
@@ -71,6 +77,7 @@ class TestARescan:
         rescan(world, **detect)
         assert states(world) == [CLOSED]
 
+    @EITHER
     def test_takes_up_what_has_regressed(self, world: World, bare: Path, detect: dict[str, Any]) -> None:
         rescan(world, **detect)
         move_base(bare, {"setup.py": None, "README.md": b"x\n"})
@@ -79,6 +86,7 @@ class TestARescan:
         rescan(world, **detect)
         assert states(world) == [CLOSED, OPEN]
 
+    @BY_FILES_AND_SLOWLY_BY_COMMAND
     def test_leaves_alone_what_is_still_needed(self, world: World, bare: Path, detect: dict[str, Any]) -> None:
         rescan(world, **detect)
         head = repositories.head(bare, BRANCH)
@@ -87,6 +95,7 @@ class TestARescan:
         assert states(world) == [OPEN]
         assert repositories.head(bare, BRANCH) == head
 
+    @BY_FILES_AND_SLOWLY_BY_COMMAND
     def test_leaves_to_people_what_they_have_worked_on(self, world: World, bare: Path, detect: dict[str, Any]) -> None:
         rescan(world, **detect)
         theirs = repositories.commit(repositories.opened(bare), {"mine": b"work\n"}, branch=BRANCH)
@@ -99,6 +108,7 @@ class TestARescan:
         [comment] = world.pull_requests("tool")[0].comments
         assert "left open" in comment.body
 
+    @BY_FILES_AND_SLOWLY_BY_COMMAND
     def test_a_person_who_closes_or_reopens_has_the_last_word(self, world: World, bare: Path, detect: dict[str, Any]) -> None:
         rescan(world, **detect)
         move_base(bare, {"setup.py": None, "README.md": b"x\n"})
