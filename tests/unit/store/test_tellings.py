@@ -93,3 +93,29 @@ def test_an_effect_of_one_transaction_is_done_once(database: Database, clock: Ma
         assert effects.do_once(tx, "acme", "retry:1", clock.now())
         assert not effects.do_once(tx, "acme", "retry:1", clock.now())
         assert effects.do_once(tx, "rival", "retry:1", clock.now())
+
+
+def test_a_control_issue_goes_on_where_it_had_ended(database: Database, clock: ManualClock) -> None:
+    def intend() -> Telling:
+        with database.transaction() as tx:
+            tellings.intend_control(tx, "acme", "c1", "platform", clock.now())
+        (found,) = waiting(database, clock, "control")
+        return found
+
+    first = intend()
+    with database.transaction() as tx:
+        assert not tellings.is_told(tx, "acme", "c2")
+        tellings.told(tx, first, clock.now(), done=True, number=5, told="abc")
+    assert waiting(database, clock, "control") == []
+    assert (intend().data["number"], intend().data["told"]) == (5, "abc")
+
+
+def test_what_came_of_ticks_is_kept_for_the_last_ones_and_told_once(database: Database, clock: ManualClock) -> None:
+    with database.transaction() as tx:
+        tellings.intend_control(tx, "acme", "c1", "platform", clock.now() + SOON)
+        for number in (*range(tellings.ANSWERS_KEPT + 2), 5):
+            tellings.answer_tick(tx, "acme", "c1", f"tick:{number}", f"answer {number}", clock.now())
+        tellings.rename(tx, "acme", "platform", "control")
+    (due,) = waiting(database, clock, "control")
+    assert due.data["repository"] == "control"
+    assert list(due.data["answers"].values()) == [f"answer {number}" for number in (2, 3, 4, 6, 7, 8, 9, 10, 11, 5)]
