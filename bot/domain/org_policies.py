@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
+from bot.domain.guards.policy import GuardName
 from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.policy_types import Name, RelativePath, Strict, Text, Usd, unique
 
@@ -46,6 +47,8 @@ class Ceilings(Strict):
     changed, or somebody retries it. One that lost its worker too often is left alone at once."""
     open_pull_requests: Annotated[int, Field(ge=1)] = 50
     pull_requests_per_hour: Annotated[int, Field(ge=1)] = 30
+    guards: Annotated[list[GuardName], AfterValidator(unique)] = []
+    """These guards block in every campaign: no policy may turn them off, or have them warn."""
 
 
 class BreakerPolicy(Strict):

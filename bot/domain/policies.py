@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from bot.domain.guards.policy import Guards, RepositoryGuards
 from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.policy_types import Minutes, Name, Pattern, RelativePath, Strict, Text, Usd
 from bot.domain.rollout import Rollout
@@ -191,6 +192,8 @@ class CampaignPolicy(Strict):
     checks: list[Check] = []
     feedback_rounds: Annotated[int, Field(ge=0, le=5)] = 2
     """How often what failed is given back to the session of the last Claude step, to be mended within the attempt's budget."""
+    guards: Guards = Guards()
+    """What agents and commands may not do to a repository, whatever they were asked; always on unless said otherwise."""
     judge: JudgePolicy | None = None
     pull_request: PullRequestPolicy = PullRequestPolicy()
     commits: Literal["pushed", "verified"] = "pushed"
@@ -277,6 +280,8 @@ class RepositoryPolicy(Strict):
     """By the name of a campaign policy: false opts out of it."""
     exclude_paths: list[Annotated[Pattern, AfterValidator(_unnegated)]] = []
     """What no changeset may touch, as `path_rules`."""
+    guards: RepositoryGuards = RepositoryGuards()
+    """Can be made stricter."""
     budget: RepositoryBudget = RepositoryBudget()
     limits: RepositoryLimits = RepositoryLimits()
 
@@ -290,4 +295,5 @@ class RepositoryPolicy(Strict):
             minutes = min(limits.timeout_minutes, self.limits.timeout_minutes)
             limits = limits.model_copy(update={"timeout_minutes": minutes})
         paths = [*policy.paths, *(f"!{pattern}" for pattern in self.exclude_paths)]
-        return policy.model_copy(update={"budget": budget, "limits": limits, "paths": paths})
+        guards = policy.guards.tightened(self.guards)
+        return policy.model_copy(update={"budget": budget, "limits": limits, "paths": paths, "guards": guards})

@@ -54,6 +54,12 @@ def check_ceilings(org: OrgPolicy, campaign: CampaignPolicy) -> None:
             place=f"campaigns/{campaign.name}.yaml",
             mend=f"lower it to {ceiling}, or raise `ceilings.usd_per_attempt` in orgs/{org.org}.yaml",
         )
+    if laxer := campaign.guards.laxer_than("block", org.ceilings.guards):
+        raise PolicyError(
+            f"`guards` has {laxer[0]} at {campaign.guards.mode(laxer[0])}, and {org.org} has it block everywhere",
+            place=f"campaigns/{campaign.name}.yaml",
+            mend=f"leave it out there, or take it out of `ceilings.guards` in orgs/{org.org}.yaml",
+        )
 
 
 def check_labels(org: OrgPolicy, listed: Sequence[CampaignPolicy], place_of: Callable[[str], str]) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from bot.domain.telling import telling_lines
 
@@ -59,6 +61,10 @@ class Verdict:
         """The leaves that failed, and what failed without any of its own."""
         below = tuple(leaf for child in self.children for leaf in child.failed)
         return below or ((self,) if self.decision is Decision.FAIL else ())
+
+    def part(self, name: str) -> Verdict | None:
+        """The child of that name: `checks` or `guards`."""
+        return next((child for child in self.children if child.name == name), None)
 
     def lines(self, depth: int = 0) -> list[str]:
         """The tree, a line a node, two spaces a level."""
@@ -120,3 +126,26 @@ def _failures(node: Verdict) -> list[str]:
     if below and not node.detail:
         return below
     return ["\n".join([f"{node.name}: {node.reason}", *node.detail.splitlines()])]
+
+
+FAILURES = {"checks": "a check failed", "guards": "a guard objects"}
+
+
+def together(parts: Sequence[Verdict]) -> Verdict:
+    """One verdict of all that looks at a change: every part must pass. What failed says which part it was."""
+    failed = [part for part in parts if part.decision is Decision.FAIL]
+    if failed:
+        words = "; ".join(f"{FAILURES.get(part.name, f'{part.name} failed')}: {part.reason}" for part in failed)
+        return Verdict("verdict", Decision.FAIL, words, tuple(parts))
+    waiting = any(part.decision is Decision.WAIT for part in parts)
+    reason = next((part.reason for part in parts if part.name == "checks"), "nothing objects")
+    warned = [leaf.name for part in parts if part.name == "guards" for leaf in part.children if leaf.children]
+    if warned:
+        reason += f", a guard warns: {', '.join(warned)}"
+    return Verdict("verdict", Decision.WAIT if waiting else Decision.PASS, reason, tuple(parts))
+
+
+def leaves_of(told: Mapping[str, Any], part: str) -> list[dict[str, Any]]:
+    """The children of a part of a verdict, as it was kept in JSON."""
+    found = next((child for child in told.get("children", ()) if child["name"] == part), None)
+    return list(found["children"]) if found else []

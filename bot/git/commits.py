@@ -127,6 +127,11 @@ def paths_at(mirror: Mirror, commit: str) -> list[str]:
     return sorted(found)
 
 
+def has_path(mirror: Mirror, commit: str, path: str) -> bool:
+    """Is there a file, a link or a folder at `path` in the commit?"""
+    return _find_entry(mirror.read(mirror.commit(commit).tree_id, pygit2.Tree), path) is not None
+
+
 def same_at(mirror: Mirror, one: str, other: str, path: str) -> bool:
     """Is the same file, link or nothing at `path` in both commits?"""
     left, right = (_find_entry(mirror.read(mirror.commit(each).tree_id, pygit2.Tree), path) for each in (one, other))

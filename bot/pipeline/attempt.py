@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from bot.domain.judging import JUDGE
 from bot.domain.states import Outcome, Stage
-from bot.domain.verdicts import Verdict
+from bot.domain.verdicts import Verdict, together
 from bot.git import diff
 from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.baselines import Baselines
 from bot.pipeline.checks import Bench, run_checks
 from bot.pipeline.detecting import open_and_needed, why_not_needed
 from bot.pipeline.feedback import Feedback
+from bot.pipeline.guarding import guard
 from bot.pipeline.judging import Judging
 from bot.pipeline.lease import Deadline, Lease
 from bot.pipeline.making import Work, bring_over, make, take_up
@@ -87,13 +87,13 @@ def prove(
             if landing.frozen:
                 return step_back(services, assignment, base, landing.frozen)
             commit = landing.commit
-        verdict = check(services, assignment, base, commit, recorder, stop)
+        verdict = check(services, assignment, base, work, commit, recorder, stop)
         work, verdict = judging.look(work, verdict)
         mended = rounds.mend(work, verdict)
         if mended is None:
             break
         if not mended.changeset and mended.told.report is None:
-            return Ended(Outcome.REJECTED, f"{_refused(verdict)}; the agent then took all of it back")
+            return Ended(Outcome.REJECTED, f"{verdict.reason}; the agent then took all of it back")
         work = mended
     if work.told.report is not None:
         return keep_report(work.told.report, verdict, recorder)
@@ -113,15 +113,19 @@ def look(
     return None
 
 
-def check(services: Services, assignment: Assignment, base: Base, commit: str, recorder: Recorder, stop: Deadline) -> Verdict:
-    """Prove what the branch will show, with people's commits in it where there are any."""
+def check(
+    services: Services, assignment: Assignment, base: Base, work: Work, commit: str, recorder: Recorder, stop: Deadline
+) -> Verdict:
+    """Prove what the branch will show, with people's commits in it where there are any; guards, the bot's change alone."""
     recorder.enter(Stage.CHECK, f"{len(assignment.policy.checks)} checks to pass")
     policy = assignment.policy
     root = services.attempts / assignment.run.attempt_key / "check"
     bench = Bench(services.sandbox, base.mirror, root, policy.limits, stop.remaining_seconds, stop.cancelled, recorder.emit)
     kept = Baselines(services, assignment.run, base.commit, policy.limits)
-    verdict = run_checks(policy.checks, bench, kept, commit)
+    guarded = guard(assignment, base, work, recorder)
+    checked = run_checks(policy.checks, bench, kept, commit)
     stop.require()
+    verdict = together([part for part in (guarded, checked) if part is not None])
     recorder.verdict(verdict)
     return verdict
 
@@ -140,7 +144,7 @@ def propose(
     changeset = work.changeset
     recorder.artifact("diff", diff(base.mirror, base.commit, work.commit).encode("utf-8", "surrogateescape"))
     if not verdict.passed:
-        reason = _refused(verdict)
+        reason = verdict.reason
         return Ended(Outcome.REJECTED, f"{reason} ({remark})" if remark else reason, changeset.paths)
     if assignment.campaign.preview:
         return Ended(Outcome.REPORTED, f"a preview: {len(changeset.files)} files would be changed", changeset.paths)
@@ -149,9 +153,3 @@ def propose(
     proposal = Proposal(changeset, verdict, variables, base.place, base.branch_head)
     renderer, host = services.renderer(assignment.campaign.revision), services.host(assignment.campaign.org_policy)
     return publish(services, assignment, proposal, commit, base.mirror, host, renderer, recorder)
-
-
-def _refused(verdict: Verdict) -> str:
-    """The judge is asked once all checks have passed: its reason is the only one then."""
-    judged = any(leaf.name == JUDGE for leaf in verdict.failed)
-    return verdict.reason if judged else f"a check failed: {verdict.reason}"

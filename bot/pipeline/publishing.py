@@ -11,9 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from codeowners import CodeOwners
-
 from bot.domain.changesets import Changeset
+from bot.domain.guards.codeowners import read_owners
 from bot.domain.markdown import neutral_data
 from bot.domain.money import MicroUsd, dollars
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
@@ -218,7 +217,7 @@ def _text(
         "files": list(proposal.changeset.paths),
         "checks": [
             {"command": child.name, "decision": child.decision.value, "reason": child.reason, "base": child.base}
-            for child in proposal.verdict.children
+            for child in _children(proposal.verdict, "checks")
         ],
         "cost": dollars(MicroUsd(earlier_cost + cost)),
         "tokens": earlier_tokens + tokens,
@@ -235,6 +234,11 @@ def _text(
     )
 
 
+def _children(verdict: Verdict, part: str) -> tuple[Verdict, ...]:
+    found = verdict.part(part)
+    return found.children if found else ()
+
+
 def _reviewers(wanted: str | list[str], mirror: Mirror, changeset: Changeset) -> tuple[str, ...]:
     """Those named by the policy, or the owners that the base's CODEOWNERS names for the changed files."""
     if wanted != "codeowners":
@@ -242,6 +246,6 @@ def _reviewers(wanted: str | list[str], mirror: Mirror, changeset: Changeset) ->
     for place in CODEOWNERS_PLACES:
         text = read_blob(mirror, changeset.base, place)
         if text is not None:
-            owners = CodeOwners(text.decode("utf-8", "replace"))
+            owners = read_owners(text.decode("utf-8", "replace"))
             return tuple(sorted({name for path in changeset.paths for _, name in owners.of(path)}))
     return ()

@@ -66,7 +66,7 @@ def keep_report(report: str, verdict: Verdict, recorder: Recorder) -> Ended:
     content = report.encode()
     recorder.artifact("report", content)
     if not verdict.passed:
-        return Ended(Outcome.REJECTED, f"a check failed: {verdict.reason}")
+        return Ended(Outcome.REJECTED, verdict.reason)
     return Ended(Outcome.REPORTED, f"report of {len(content):,} bytes")
 
 

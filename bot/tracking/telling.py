@@ -20,6 +20,7 @@ from bot.domain.pull_requests import OWN_CHECKS, CheckReport, Thread
 from bot.domain.redaction import one_line, redact
 from bot.domain.repositories import Repository
 from bot.domain.states import Outcome, RunState, Stage
+from bot.domain.verdicts import leaves_of
 from bot.errors import HostError
 from bot.services import Services
 from bot.store import records, reports, runs, tellings
@@ -114,7 +115,7 @@ def _tell(services: Services, telling: Telling, tell: Callable[[], None], *, don
 def _report(tx: Connection, services: Services, run_id: str, fence: int) -> CheckReport:
     (run,) = reports.runs_now(tx, [run_id])
     verdict = next((each.verdict for each in records.attempts_of(tx, run_id) if each.fence == fence), None) or {}
-    checks, cost = verdict.get("children", []), dollars(run.cost)
+    checks, cost = leaves_of(verdict, "checks"), dollars(run.cost)
     about = {"checks": checks, "policy": run.policy, "run": run.id, "cost": cost, "tokens": run.tokens}
     return CheckReport(
         name=f"{OWN_CHECKS}{run.policy}",

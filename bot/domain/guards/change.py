@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,6 +13,10 @@ from bot.domain.changesets import Changeset, FileMode
 
 MAX_TEXT = 2_000_000
 """Characters of one file that are read; what is beyond is counted by nobody, and such a file is far above `size`."""
+
+
+MAX_LINE = 2000
+"""Characters of one line that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,41 +52,29 @@ class Edit:
         return PurePosixPath(self.path).parts[:-1]
 
     @cached_property
-    def lines(self) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-        """The lines that are new, and those that are gone, with their numbers."""
-        old, new = (self.before or "").splitlines(), (self.after or "").splitlines()
-        if not old or not new:
-            return list(enumerate(new, 1)), list(enumerate(old, 1))
-        start = _common(old, new)
-        end = _common(old[start:][::-1], new[start:][::-1])
-        left, right = old[start : len(old) - end], new[start : len(new) - end]
-        added: list[tuple[int, str]] = []
-        gone: list[tuple[int, str]] = []
-        # Time that grows with the square of the lines: above, each side of such a middle is taken as a whole.
-        if len(left) * len(right) > 25_000_000:
-            return list(enumerate(right, start + 1)), list(enumerate(left, start + 1))
-        for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
-            if tag != "equal":
-                gone += [(start + index + 1, left[index]) for index in range(i1, i2)]
-                added += [(start + index + 1, right[index]) for index in range(j1, j2)]
-        return added, gone
-
-    @property
     def added(self) -> list[tuple[int, str]]:
-        return self.lines[0]
+        """The lines that the old text has not, or has fewer of, with their numbers. A line that moved is not among them."""
+        return _beyond(self.after, self.before)
 
-    @property
+    @cached_property
     def gone(self) -> list[tuple[int, str]]:
-        return self.lines[1]
+        return _beyond(self.before, self.after)
 
 
-def _common(old: list[str], new: list[str]) -> int:
-    count = 0
-    for left, right in zip(old, new, strict=False):
-        if left != right:
-            break
-        count += 1
-    return count
+def _beyond(text: str | None, other: str | None) -> list[tuple[int, str]]:
+    """In time that grows with the lines alone, whatever is in them: an agent may have written them to be slow to compare."""
+    left = Counter(_lines(other))
+    found = []
+    for number, line in enumerate(_lines(text), 1):
+        if left[line] > 0:
+            left[line] -= 1
+        else:
+            found.append((number, line))
+    return found
+
+
+def _lines(text: str | None) -> list[str]:
+    return [line[:MAX_LINE] for line in (text or "").removesuffix("\n").split("\n")] if text else []
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +113,7 @@ def text_of(content: bytes | None) -> str | None:
 
 def line_of(text: str | None, pattern: re.Pattern[str] | str) -> int:
     """The first line that matches; 0 without one."""
-    for number, line in enumerate((text or "").splitlines(), 1):
+    for number, line in enumerate(_lines(text), 1):
         if re.search(pattern, line):
             return number
     return 0

@@ -27,8 +27,8 @@ def owners_kept(change: Change) -> Iterator[Finding]:
 
 
 def _lost(edit: Edit, now: Edit) -> Iterator[Finding]:
-    old, new, known = CodeOwners(edit.before or ""), CodeOwners(now.after or ""), _rules(edit.before)
-    particular = CodeOwners("\n".join(line for line in (edit.before or "").splitlines() if not _EVERYTHING.match(line)))
+    old, new, known = read_owners(edit.before or ""), read_owners(now.after or ""), _rules(edit.before)
+    particular = read_owners("\n".join(line for line in (edit.before or "").splitlines() if not _EVERYTHING.match(line)))
     for pattern in dict.fromkeys([*known, *_rules(now.after)]):
         after = _owners(new, pattern)
         # A new pattern may give to others what belonged to those who own everything, and to nobody else.
@@ -40,6 +40,22 @@ def _lost(edit: Edit, now: Edit) -> Iterator[Finding]:
 
 def _owners(owners: CodeOwners, pattern: str) -> set[str]:
     return {owner for _, owner in owners.of(_sample(pattern))}
+
+
+def read_owners(text: str) -> CodeOwners:
+    """What can be read of it: a line that cannot be is nobody's."""
+    try:
+        return CodeOwners(text)
+    except ValueError:
+        return CodeOwners("\n".join(line for line in text.splitlines() if _is_readable(line)))
+
+
+def _is_readable(line: str) -> bool:
+    try:
+        CodeOwners(line)
+    except ValueError:
+        return False
+    return True
 
 
 def _rules(text: str | None) -> list[str]:

@@ -21,6 +21,9 @@ PIPELINE = re.compile(
     r"|^\.buildkite/.*\.ya?ml$|^\.woodpecker(?:/.*)?\.ya?ml$"
 )
 MAX_STEPS = 5000
+MAX_CHARACTERS = 200_000
+_DEEP = re.compile(r"[\[{](?:[^\]}]{0,99}[\[{]){20}|^[ ]*(?:- ){20}|^ {100}|^(?:\? ){5}", re.MULTILINE)
+"""Nested more deeply than any pipeline is; to read on would take long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,8 @@ def read_pipeline(path: str, text: str | None) -> Pipeline:
 
 
 def _load(text: str) -> Any:
+    if len(text) > MAX_CHARACTERS or _DEEP.search(text):
+        return None
     yaml = YAML(typ="safe", pure=True)
     yaml.Constructor = _Constructor
     yaml.allow_duplicate_keys = True

@@ -18,17 +18,15 @@ _PASSING = (ast.Pass, ast.Continue, ast.Return)
 _DEEP = 100
 
 
-def read_python(text: str) -> Iterator[Read]:
+def read_python(text: str) -> list[Read]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             module = ast.parse(text)
+        return list(_in(module.body, _module_off(module.body), True, 0))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        for number, line in enumerate(text.splitlines(), 1):
-            if found := re.match(r"\s*def (test\w*)\(", line):
-                yield found[1], number, 1, 1, 0, ""
-        return
-    yield from _in(module.body, _module_off(module.body), True, 0)
+        found = ((number, re.match(r"\s*def (test\w*)\(", line)) for number, line in enumerate(text.split("\n"), 1))
+        return [(name[1], number, 1, 1, 0, "") for number, name in found if name]
 
 
 def _in(body: list[ast.stmt], off: str, collected: bool, depth: int) -> Iterator[Read]:

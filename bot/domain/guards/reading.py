@@ -43,6 +43,9 @@ class Language:
     """What belongs to a case (its annotations) stands before its start."""
 
 
+MAX_TEST = 400_000
+"""Characters of a test file that are read."""
+
 _NEVER = re.compile(r"(?!)")
 _JUNIT = r"@(?:Test|ParameterizedTest|RepeatedTest|TestFactory)\b"
 
@@ -51,7 +54,7 @@ LANGUAGES = (
         paths=re.compile(r"(?:\.(?:test|spec|cy)\.[cm]?[jt]sx?|(?:^|/)__tests__/.*\.[cm]?[jt]sx?)$"),
         start=re.compile(
             r"(?<![.\w])(?:(?P<skip>x(?=it|test|specify))?(?:it|test|specify))(?P<how>(?:\.\w+)*)\s*"
-            r"(?:\([^()]*\)\s*|`[^`]*`\s*)?\(\s*(?P<q>[\"'`])(?P<name>.*?)(?P=q)"
+            r"(?:\([^()]{0,4000}\)\s*|`[^`]{0,4000}`\s*)?\(\s*(?P<q>[\"'`])(?P<name>.*?)(?P=q)"
         ),
         skip=re.compile(r"\bthis\.skip\(|\bt\.skip\(|\bctx\.skip\("),
         asserts=re.compile(r"\bexpect(?:\.\w+)?\s*\(|\bassert(?:\.\w+)*\s*\(|\.should\b|\bt\.(?:is|deepEqual|true|throws)\("),
@@ -71,13 +74,15 @@ LANGUAGES = (
     ),
     Language(
         paths=re.compile(r"(?:^|/)src/(?:test|it|androidTest)/.*\.(?:java|kt|groovy|scala)$|(?:Test|Tests|IT)\.(?:java|kt|cs|php)$"),
-        start=re.compile(rf"(?:{_JUNIT}|\[(?:Fact|Theory|Test|TestMethod)\b)(?:[^{{;]|\{{[^{{}}]*\}}\))*?\b(?P<name>\w+|`[^`]+`)\s*\("
-                         r"(?=[^;{}]*\{)"),
+        start=re.compile(
+            rf"(?:{_JUNIT}|\[(?:Fact|Theory|Test|TestMethod)\b)(?:(?!@(?:Test|Parameterized|Repeated)|\[(?:Fact|Theory|Test))[^{{;]"
+            r"|\{[^{}]{0,500}\}\)){0,600}?\b(?P<name>\w{1,200}|`[^`\n]{1,200}`)\s{0,9}\((?=[^;{}]{0,300}\{)"
+        ),
         skip=re.compile(r"@(?:[\w.]+\.)?(?:Disabled|Ignore)\b|\[Ignore|Skip\s*=|\bassume(?:True\(\s*false|False\(\s*true)|Assumptions\.abort"),
         asserts=re.compile(r"\bassert\w*\s*\(|\bAssert\.\w+\(|\bverify\w*\(|\bfail\(|\bexpected\s*=|\bshould\w+\b|\bexpect\w*\("),
         weak=re.compile(r"\bassertNotNull\(|\bassertDoesNotThrow\(|\bisNotNull\("),
         trivial=re.compile(r"\bassertTrue\(\s*true|\bassertFalse\(\s*false|\bassertEquals\(\s*([\w\"]+),\s*\1\s*\)"),
-        file_skip=re.compile(r"@(?:[\w.]+\.)?(?:Disabled|Ignore)\b[^;{}]*\b(?:class|object)\s"),
+        file_skip=re.compile(r"@(?:[\w.]+\.)?(?:Disabled|Ignore)\b[^;{}]{0,300}\b(?:class|object)\s"),
         before=True,
     ),
     Language(
@@ -87,16 +92,16 @@ LANGUAGES = (
             r"(?P<q>[\"'])(?P<said>.*?)(?P=q))",
             re.MULTILINE,
         ),
-        skip=re.compile(r"^\s*(?:skip|pending)\b|(?:skip|pending):\s*(?:true|[\"'])", re.MULTILINE),
+        skip=re.compile(r"^[ \t]*(?:skip|pending)\b|(?:skip|pending):\s*(?:true|[\"'])", re.MULTILINE),
         asserts=re.compile(r"\b(?:assert|refute)\w*\b|\bexpect\b\s*[({]|\.(?:must|wont)_\w+|\.should\b"),
         weak=re.compile(r"\brefute_nil\b|\bnot_to be_nil\b|\bto be_truthy\b"),
         trivial=re.compile(r"\bassert[ (]+true\b|\bexpect\(true\)|\bassert_equal[ (]+(\w+),\s*\1\s*\)?$", re.MULTILINE),
-        file_skip=re.compile(r"^\s*x(?:describe|context)\b", re.MULTILINE),
+        file_skip=re.compile(r"^[ \t]*x(?:describe|context)\b", re.MULTILINE),
         comments="hash",
     ),
     Language(
         paths=re.compile(r"\.rs$"),
-        start=re.compile(r"#\[(?:\w+::)?test\b[^\]]*\](?:\s*#\[[^\]]*\])*\s*(?:pub\s+)?(?:async\s+)?fn\s+(?P<name>\w+)"),
+        start=re.compile(r"#\[(?:\w+::)?test\b[^\]]*\](?:\s{0,99}#\[[^\]]{0,200}\]){0,9}\s{0,99}(?:pub\s+)?(?:async\s+)?fn\s+(?P<name>\w+)"),
         skip=re.compile(r"#\[ignore\b"),
         asserts=re.compile(r"\bassert\w*!|\bpanic!|#\[should_panic"),
         weak=re.compile(r"\.is_some\(\)|\.is_ok\(\)"),
@@ -107,12 +112,12 @@ LANGUAGES = (
 )  # fmt: skip
 
 _PYTHON = re.compile(r"(?:^|/)(?:test_[^/]*|[^/]*_test|tests)\.py$|(?:^|/)tests?/(?:.*/)?[^/]*\.py$")
-_STRINGS = r"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`"
+_STRINGS = r"\"(?:\\.|[^\"\\\n])*+\"?|'(?:\\.|[^'\\\n])*+'?|`(?:\\.|[^`\\])*+`?"
 _COMMENTS = {
-    "c": re.compile(rf"(?P<kept>{_STRINGS})|//(?!\s*(?:Output:|go:build|\+build))[^\n]*|/\*.*?\*/", re.DOTALL),
-    "hash": re.compile(rf"(?P<kept>{_STRINGS})|\#[^\n]*|^=begin.*?^=end", re.DOTALL | re.MULTILINE),
+    "c": re.compile(rf"(?P<kept>{_STRINGS})|//(?!\s*(?:Output:|go:build|\+build))[^\n]*|/\*(?:.*?\*/|.*)", re.DOTALL),
+    "hash": re.compile(rf"(?P<kept>{_STRINGS})|\#[^\n]*|^=begin(?:.*?^=end|.*)", re.DOTALL | re.MULTILINE),
 }
-_ROW = re.compile(r"^\s*[\[{(].*[\]})],?\s*$|^\s*@?(?:CsvSource|ValueSource|InlineData).*$", re.MULTILINE)
+_ROW = re.compile(r"^[ \t]*[\[{(].*[\]})],?[ \t]*$|^[ \t]*@?(?:CsvSource|ValueSource|InlineData).*$", re.MULTILINE)
 _TABLE = re.compile(r"\.each\b|\.Run\(|ParameterizedTest|\bTheory\b")
 
 
@@ -125,6 +130,7 @@ def read_tests(path: str, text: str | None) -> tuple[Case, ...]:
     """The cases of a file, in their order; none for a file that is no test."""
     if not text:
         return ()
+    text = text[:MAX_TEST]
     if _PYTHON.search(path):
         return tuple(Case(*case) for case in read_python(text))
     language = next((each for each in LANGUAGES if each.paths.search(path)), None)

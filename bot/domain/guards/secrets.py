@@ -16,9 +16,8 @@ from functools import cache
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from bot.domain.guards.change import Change, Edit, Finding
+from bot.domain.guards.change import MAX_LINE, Change, Edit, Finding
 
-MAX_LINE = 2000
 _OURS = (
     ("Anthropic key", re.compile(r"sk-ant-[\w-]{20,}")),
     ("OpenAI key", re.compile(r"\bsk-(?:proj-)?[A-Za-z0-9_-]{32,}")),
@@ -71,12 +70,12 @@ def secrets_added(change: Change) -> Iterator[Finding]:
 def _found(edit: Edit) -> Iterator[Finding]:
     """Each line once: what it is, and never the secret itself. What the base has somewhere in the file is not added."""
     known = edit.before or ""
-    text = (edit.after or "").splitlines()
+    text = [line[:MAX_LINE] for line in (edit.after or "").split("\n")]
     for number, line in edit.added:
         if _KEY.search(" ".join(text[number - 1 : number + 6])) and "BEGIN" in line:
             yield Finding(edit.path, number, "looks like a secret: a private key")
             continue
-        for kind, secret in _in(line[:MAX_LINE]):
+        for kind, secret in _in(line):
             if secret not in known and not _EXAMPLE.search(secret):
                 yield Finding(edit.path, number, f"looks like a secret: {kind}")
                 break
@@ -163,13 +162,18 @@ def _python(text: str) -> set[int] | None:
             tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    found: set[int] = set()
+    try:
+        return set(_logging_lines(tree))
+    except RecursionError:
+        return None
+
+
+def _logging_lines(tree: ast.Module) -> Iterator[int]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and _logs(node.func):
             values = [*node.args, *(keyword.value for keyword in node.keywords if keyword.arg not in ("file", "exc_info"))]
             if any(_tells(value) for value in values):
-                found |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    return found
+                yield from range(node.lineno, (node.end_lineno or node.lineno) + 1)
 
 
 def _logs(func: ast.expr) -> bool:
