@@ -144,8 +144,8 @@ def propose(
     changeset = work.changeset
     recorder.artifact("diff", diff(base.mirror, base.commit, work.commit).encode("utf-8", "surrogateescape"))
     if not verdict.passed:
-        reason = verdict.reason
-        return Ended(Outcome.REJECTED, f"{reason} ({remark})" if remark else reason, changeset.paths)
+        reason = f"{verdict.reason} ({remark})" if remark else verdict.reason
+        return Ended(Outcome.REJECTED, reason, changeset.paths)
     if assignment.campaign.preview:
         return Ended(Outcome.REPORTED, f"a preview: {len(changeset.files)} files would be changed", changeset.paths)
     recorder.enter(Stage.PUBLISH, f"publishing on {base.place.head}")
