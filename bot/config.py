@@ -43,6 +43,7 @@ from bot.policy_store import Catalogue, Policies, load_policies, load_templates
 from bot.ports import Clock, Emit, Engine, Judge, Meter, OpenGateway, StepContext
 from bot.queue.connection import connect_briefly
 from bot.queue.server import running_server
+from bot.registries.server import RegistryServer
 from bot.rendering import Renderer
 from bot.sandbox.bubblewrap import BubblewrapSandbox
 from bot.services import Services
@@ -297,6 +298,7 @@ def _services(settings: Settings, database: Database) -> Services:
         engines=engines,
         claude=claude,
         judge=judge,
+        registries=RegistryServer,
     )
 
 

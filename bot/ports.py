@@ -18,6 +18,7 @@ from bot.domain.judging import Case, Opinion
 from bot.domain.money import MicroUsd
 from bot.domain.policies import Limits
 from bot.domain.pull_requests import CheckReport, CommentRef, PullRequest, PullRequestRef, PullRequestText, Reaction, Thread
+from bot.domain.registries import Registry
 from bot.domain.repositories import Remote, Repository
 from bot.domain.steps import Step
 from bot.domain.usage import Usage
@@ -248,6 +249,18 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Prepared:
+    """What `prepare:` has made for the sandboxes of an attempt: nothing, unless the policy asks for it. `key` says of what."""
+
+    key: str = ""
+    mounts: Sequence[Mount] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+NOTHING_PREPARED = Prepared()
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxCommand:
     """One command in a sandbox of its own.
 
@@ -403,6 +416,7 @@ class StepContext:
     feedback: str = ""
     resume: Session | None = None
     session: Callable[[Session], None] | None = None
+    prepared: Prepared = NOTHING_PREPARED
 
 
 class Judge(Protocol):
@@ -428,6 +442,23 @@ class Progress(Protocol):
     def start(self, title: str, total: int) -> None: ...
     def update(self, event: Mapping[str, Any]) -> None: ...
     def finish(self) -> None: ...
+
+
+class OnFetch(Protocol):
+    """Is told of a URL that a preparation has asked for, and of the status that it was answered with; from another thread."""
+
+    def __call__(self, url: str, status: int) -> None: ...
+
+
+class OpenRegistries(Protocol):
+    """Opens `proxy.sock` in a folder that it makes, the only way from a preparation to these registries.
+
+    `client` is the uid that may use it, where it is another than this process's.
+    """
+
+    def __call__(
+        self, folder: Path, registries: Sequence[Registry], on_fetch: OnFetch, client: int | None
+    ) -> AbstractContextManager[object]: ...
 
 
 class OpenGateway(Protocol):

@@ -10,7 +10,7 @@ from pathlib import Path
 from bot.domain.org_policies import OrgPolicy
 from bot.domain.policies import JudgePolicy
 from bot.policy_store import Catalogue
-from bot.ports import Clock, Conversation, Emit, Engine, Host, Judge, Meter, Sandbox
+from bot.ports import Clock, Conversation, Emit, Engine, Host, Judge, Meter, OpenRegistries, Sandbox
 from bot.rendering import Renderer
 from bot.store.audit import AuditKey
 from bot.store.campaigns import Campaign
@@ -31,6 +31,7 @@ class Services:
     `judge` makes the one of an attempt whose policy has one.
     `renderer` reads the templates as they were when the revision was saved. `catalogue` reads the operator's policies and
     templates as they are now, `replies` renders what the bot answers people, and `conversation` is the host that they are on.
+    `registries` opens the way that preparations have to package registries.
     """
 
     home: Path
@@ -46,6 +47,7 @@ class Services:
     engines: Callable[[Run, Campaign, Accounts], AbstractContextManager[Mapping[type, Engine]]]
     claude: Callable[[OrgPolicy, Meter, Renderer], Engine]
     judge: Callable[[JudgePolicy, Run, Campaign, Accounts, Emit], Judge]
+    registries: OpenRegistries
 
     @property
     def mirrors(self) -> Path:

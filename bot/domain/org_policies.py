@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, StringConstraints, field_validator, 
 from bot.domain.guards.policy import GuardName
 from bot.domain.money import MicroUsd, micro_usd
 from bot.domain.policy_types import Name, RelativePath, Strict, Text, Usd, unique
+from bot.domain.registries import DEFAULTS, Registries
 
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -121,6 +122,9 @@ class OrgPolicy(Strict):
     """A repository of the org's own with campaign policies and templates, besides those on the operator's disk."""
     control: Control | None = None
     """Where each campaign has an issue of its own, on GitHub and GitLab."""
+    registries: Registries = DEFAULTS
+    """Package registries that `prepare:` may read from, by GET and HEAD: a URL, or a `url` with the `hosts` where else its
+    files lie. pip and uv use the one named pypi, npm the one named npm. Those that are named take the place of all defaults."""
     forks: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,254}$")] | None = None
     """Another org or account of the same host, where the forks go from which a campaign with `fork: true` proposes what the
     bot may not push. Without it, the account of a plain token."""

@@ -188,6 +188,9 @@ class CampaignPolicy(Strict):
     """Values that templates see as `vars.NAME`."""
     detect: Detection | None = None
     """Whether a base still needs the change; without it, only making it tells."""
+    prepare: Literal["none", "auto"] | Annotated[list[Text], Field(min_length=1)] = "none"
+    """What the repository's own tests need is fetched before the agent, from the org's registries alone: by these commands,
+    which leave it in /prepared, or as its files show (Python, Node). Afterwards it is there read-only, without a network."""
     steps: Annotated[list[AnyStep], Field(min_length=1)]
     checks: list[Check] = []
     feedback_rounds: Annotated[int, Field(ge=0, le=5)] = 2
@@ -258,7 +261,12 @@ class CampaignPolicy(Strict):
     @property
     def uses_sandbox(self) -> bool:
         detects = self.detect is not None and self.detect.run is not None
-        return detects or bool(self.checks) or any(isinstance(step, ClaudeStep | CommandStep) for step in self.steps)
+        return (
+            detects
+            or bool(self.checks)
+            or self.prepare != "none"
+            or any(isinstance(step, ClaudeStep | CommandStep) for step in self.steps)
+        )
 
 
 # --- a maintainer's: .whimbrel.yaml on the default branch ---

@@ -16,7 +16,7 @@ LineOf = Callable[[Sequence[str | int]], int]
 
 NOT_OFFERED_YET = frozenset(
     {
-        *("judge", "prepare", "fan_out"),
+        *("judge", "fan_out"),
         *("commit", "retries", "notify", "cache", "artifacts", "review"),
     }
 )

@@ -33,11 +33,11 @@ def _detected(paths: Collection[str]) -> Recipe | None:
     python, node = _named(paths, _PYTHON), _named(paths, _NODE)
     commands: list[str] = []
     if python:
-        commands += [f"python3 -m venv {PREPARED}/venv", f"{_INSTALL} pytest"]
+        commands += [f"python3 -m venv {PREPARED}/venv", f"{_INSTALL} pytest || true"]
         commands += [f"{_INSTALL} -r {path}" for path in python if path.endswith(".txt")]
         if "pyproject.toml" in python or "setup.py" in python:
             # Its code is found in /workspace, as it is there at the time: changed by then.
-            commands.append(f"{_INSTALL} --editable .")
+            commands.append(f"{_INSTALL} --editable '.[dev,test,tests,testing]'")
     if "package.json" in node:
         locked = len(node) > 1
         commands.append(f"npm {'ci' if locked else 'install --no-package-lock'} --ignore-scripts --no-progress")

@@ -32,7 +32,7 @@ def _host(value: str) -> str:
 
 class Registry(Strict):
     url: Annotated[Text, AfterValidator(_registry_url)]
-    hosts: list[Annotated[str, AfterValidator(_host)]] = []
+    hosts: tuple[Annotated[str, AfterValidator(_host)], ...] = ()
     """Where else its files may lie, by https."""
 
     @property
@@ -55,7 +55,7 @@ def _from_url(value: Any) -> Any:
 AnyRegistry = Annotated[Registry, BeforeValidator(_from_url, json_schema_input_type=Text | Registry)]
 Registries = Annotated[dict[Name, AnyRegistry], Field(max_length=20)]
 DEFAULTS: dict[str, Registry] = {
-    "pypi": Registry(url="https://pypi.org/simple", hosts=["files.pythonhosted.org"]),
+    "pypi": Registry(url="https://pypi.org/simple", hosts=("files.pythonhosted.org",)),
     "npm": Registry(url="https://registry.npmjs.org"),
 }
 

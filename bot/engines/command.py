@@ -30,6 +30,8 @@ class CommandEngine:
             workspace=context.workspace.tree,
             home=context.workspace.home,
             limits=context.limits,
+            environment=context.prepared.environment,
+            mounts=context.prepared.mounts,
             timeout_seconds=seconds,
             idle_seconds=seconds,
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bot.domain.states import Outcome, Stage
 from bot.domain.verdicts import Verdict, together
 from bot.git import diff
@@ -14,6 +16,7 @@ from bot.pipeline.guarding import guard
 from bot.pipeline.judging import Judging
 from bot.pipeline.lease import Deadline, Lease
 from bot.pipeline.making import Work, bring_over, make, take_up
+from bot.pipeline.preparing import preparation
 from bot.pipeline.publishing import Proposal, publish, step_back
 from bot.pipeline.recorder import Recorder
 from bot.pipeline.renderings import keep_merged, keep_renderings
@@ -34,7 +37,11 @@ def attempt(services: Services, assignment: Assignment, accounts: Accounts, reco
         assignment = tighten(assignment, base)
         hold_budget(services, assignment)
         stop = Deadline(services.clock, assignment.policy.limits, lease)
-        with workspace(services.attempts / assignment.run.attempt_key, services.sandbox.user) as place:
+        with (
+            workspace(services.attempts / assignment.run.attempt_key, services.sandbox.user) as place,
+            preparation(services, assignment, base, recorder, stop) as prepared,
+        ):
+            base = replace(base, prepared=prepared)
             return change(services, assignment, accounts, base, place, recorder, stop)
     finally:
         base.mirror.forget(assignment.run.attempt_key)
@@ -121,7 +128,8 @@ def check(
     policy = assignment.policy
     root = services.attempts / assignment.run.attempt_key / "check"
     bench = Bench(services.sandbox, base.mirror, root, policy.limits, stop.remaining_seconds, stop.cancelled, recorder.emit)
-    kept = Baselines(services, assignment.run, base.commit, policy.limits)
+    bench = replace(bench, prepared=base.prepared)
+    kept = Baselines(services, assignment.run, base.commit, policy.limits, base.prepared.key)
     guarded = guard(assignment, base, work, recorder)
     checked = run_checks(policy.checks, bench, kept, commit)
     stop.require()

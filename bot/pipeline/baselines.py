@@ -17,12 +17,13 @@ from bot.store.runs import Run
 
 @dataclass(frozen=True, slots=True)
 class Baselines:
-    """Bound to the repository of one run, at one commit of its base."""
+    """Bound to the repository of one run, at one commit of its base, and to what was prepared of it."""
 
     services: Services
     run: Run
     commit: str
     limits: Limits
+    prepared: str
 
     def find(self, check: Check) -> Baseline | None:
         with self.services.database.reading() as tx:
@@ -36,6 +37,6 @@ class Baselines:
             baselines.keep(tx, self._key(check), baseline, self.services.clock.now())
 
     def _key(self, check: Check) -> BaselineKey:
-        decides = [check.model_dump(), self.limits.model_dump(), self.services.sandbox.toolchain]
+        decides = [check.model_dump(), self.limits.model_dump(), self.services.sandbox.toolchain, self.prepared]
         digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
         return BaselineKey(self.run.org, self.run.repository.name, self.commit, digest)

@@ -17,7 +17,7 @@ from bot.git import Mirror, checkout
 from bot.pipeline.baselines import Baselines
 from bot.pipeline.check_results import Listener, read_results, remove_old
 from bot.pipeline.workspaces import workspace
-from bot.ports import Emit, Sandbox, SandboxCommand, SandboxEnd
+from bot.ports import NOTHING_PREPARED, Emit, Prepared, Sandbox, SandboxCommand, SandboxEnd
 
 TRIES = 2
 """Runs of a check on either side that decide whether a failure is new and real."""
@@ -34,6 +34,7 @@ class Bench:
     remaining_seconds: Callable[[], float]
     cancelled: Callable[[], bool]
     emit: Emit
+    prepared: Prepared = NOTHING_PREPARED
 
     def run(self, check: Check, commit: str, *, share: float = 1) -> Ran:
         """Once, on a commit, within this share of the attempt's time."""
@@ -46,6 +47,7 @@ class Bench:
             remove_old(check, place.tree)
             command = SandboxCommand(
                 argv=check.argv, workspace=place.tree, home=place.home, limits=self.limits,
+                environment=self.prepared.environment, mounts=self.prepared.mounts,
                 timeout_seconds=seconds, idle_seconds=seconds,
             )  # fmt: skip
             listener = Listener() if check.tap else None

@@ -264,6 +264,7 @@ def apply_steps(
         cancelled=stop.cancelled,
         words=assignment.run.words,
         session=sessions.append,
+        prepared=base.prepared,
     )
     mending = replace(context, feedback=feedback, resume=_left_of(services, before.session)) if feedback else context
     with services.engines(assignment.run, assignment.campaign, accounts) as engines:

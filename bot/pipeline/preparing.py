@@ -1,11 +1,11 @@
-"""Prepare: what the repository's own tests need, fetched before the agent, in a sandbox that reaches package registries alone."""
+"""Prepare: what a repository's own tests need is fetched before the agent, in a sandbox that reaches registries alone."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from bot.domain.preparing import PREPARED, Recipe, recipe_of
@@ -19,7 +19,7 @@ from bot.pipeline.prepared_cache import entry
 from bot.pipeline.recorder import Recorder
 from bot.pipeline.starting import Base
 from bot.pipeline.workspaces import workspace
-from bot.ports import Mount, Prepared, SandboxCommand, SandboxEnd, Workspace
+from bot.ports import NOTHING_PREPARED, Mount, Prepared, SandboxCommand, SandboxEnd, Workspace
 from bot.services import Services
 
 SOCKET = "/run/registries"
@@ -66,12 +66,22 @@ def preparation(
     prepare = assignment.policy.prepare
     recipe = recipe_of(prepare, paths_at(base.mirror, base.commit)) if prepare != "none" else None
     if recipe is None:
-        yield Prepared()
+        yield NOTHING_PREPARED
         return
     preparer = _Preparer(services, assignment, base, recorder, stop, recipe)
-    with entry(services.home / "prepared", preparer.key(), preparer.make_or_tell) as place:
+    key = preparer.key()
+    with ExitStack() as stack:
+        try:
+            place = stack.enter_context(entry(services.home / "prepared", key, preparer.make))
+        except EngineError as error:
+            if prepare != "auto":
+                raise
+            recorder.emit(f"prepare: it goes on without, because {error}")
+            ready = NOTHING_PREPARED
+        else:
+            ready = _given(place, key)
         stop.require()
-        yield _given(place)
+        yield ready
 
 
 class _Preparer:
@@ -92,19 +102,11 @@ class _Preparer:
         told.update(b"" if recipe.decided_by else base.commit.encode())
         return told.hexdigest()
 
-    def make_or_tell(self, place: Path) -> None:
-        try:
-            self._make(place)
-        except EngineError as error:
-            if self._assignment.policy.prepare != "auto":
-                raise
-            self._recorder.emit(f"prepare: it goes on without, because {error}")
-
     @property
     def _registries(self) -> dict[str, object]:
         return {name: each.model_dump() for name, each in self._assignment.campaign.org_policy.registries.items()}
 
-    def _make(self, result: Path) -> None:
+    def make(self, result: Path) -> None:
         services, recorder = self._services, self._recorder
         root = services.attempts / self._assignment.run.attempt_key / "prepare"
         with workspace(root, services.sandbox.user) as place:
@@ -145,7 +147,7 @@ class _Preparer:
         self._fetched.append(f"{status} {url}")
 
 
-def _given(place: Path) -> Prepared:
+def _given(place: Path, key: str) -> Prepared:
     """Read-only, so that nobody changes what the next one is given. Node looks for modules up to the root."""
     modules = place / "node_modules"
     mounts = [Mount(place, PREPARED)]
@@ -154,4 +156,4 @@ def _given(place: Path) -> Prepared:
         mounts.append(Mount(modules, "/node_modules"))
         folders.append("/node_modules/.bin")
     path = ":".join([*folders, "/usr/local/bin:/usr/bin:/bin"])
-    return Prepared(tuple(mounts), {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"})
+    return Prepared(key, tuple(mounts), {"PATH": path, "PYTHONDONTWRITEBYTECODE": "1"})

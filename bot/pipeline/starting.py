@@ -15,7 +15,7 @@ from bot.git import Mirror, read_blob
 from bot.pipeline.assignment import Assignment
 from bot.pipeline.places import Place, find_place
 from bot.pipeline.recorder import Recorder
-from bot.ports import Host
+from bot.ports import NOTHING_PREPARED, Host, Prepared
 from bot.services import Services
 from bot.store import ledger, opt_outs, publications, runs
 
@@ -26,12 +26,16 @@ class OptedOut(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The commit an attempt starts from, and what the branch at its place points at, None where there is none."""
+    """The commit an attempt starts from, and what the branch at its place points at, None where there is none.
+
+    `prepared` is what the sandboxes of the attempt are given besides.
+    """
 
     mirror: Mirror
     commit: str
     place: Place
     branch_head: str | None
+    prepared: Prepared = NOTHING_PREPARED
 
 
 def fetch(services: Services, assignment: Assignment, recorder: Recorder) -> Base:

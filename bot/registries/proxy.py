@@ -1,7 +1,7 @@
 """A reverse proxy to package registries, on a unix socket: it gives, by GET and HEAD, and takes nothing.
 
-`/@HOST/PATH` asks that host, if the operator named it. No header and no query of the client leaves; redirects are followed here,
-to named hosts alone. Links to named hosts, in an index, are made to lead back here.
+`/@HOST/PATH` asks that host, if the operator named it. No header and no query of the client leaves. Redirects are followed
+here, to named hosts alone. Links to named hosts, in an index, are made to lead back here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_PATH = 2_000
 MAX_REDIRECTS = 5
 _PASSED = ("content-type", "content-length", "last-modified", "etag")
 _INDEXES = ("text/html", "application/json", "application/vnd.pypi.simple", "application/vnd.npm.install")
-_PATH = re.compile(r"/@(?P<host>[a-z0-9.:\[\]-]{1,255})(?P<path>/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)")
+_PATH = re.compile(r"/@(?P<host>(?:[a-z0-9.:\[\]-]|%3A){1,255})(?P<path>/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)")
 
 
 class _Refused(Exception):
@@ -45,7 +45,7 @@ class Registries:
     registries: Sequence[Registry]
     on_fetch: OnFetch
     requests: int = 0
-    bytes: int = 0
+    size: int = 0
     _client: httpx.AsyncClient = field(init=False)
 
     def __post_init__(self) -> None:
@@ -83,9 +83,10 @@ class Registries:
         found = _PATH.fullmatch(raw)
         if found is None or len(raw) > MAX_PATH or request.scope["query_string"]:
             raise _Refused(400, "ask for /@HOST/PATH, with no query")
-        if found["host"] not in self.origins:
-            raise _Refused(403, f"{found['host']} is no host of a registry that the operator named")
-        return f"{self.origins[found['host']]}{found['path']}"
+        host = found["host"].replace("%3A", ":")  # pip writes the colon before a port so
+        if host not in self.origins:
+            raise _Refused(403, f"{host} is no host of a registry that the operator named")
+        return f"{self.origins[host]}{found['path']}"
 
     async def _forwarded(self, method: str, url: str) -> Response:
         for _ in range(MAX_REDIRECTS + 1):
@@ -127,8 +128,8 @@ class Registries:
         try:
             async for chunk in answer.aiter_raw():
                 size += len(chunk)
-                self.bytes += len(chunk)
-                if size > most or self.bytes > MAX_BYTES:
+                self.size += len(chunk)
+                if size > most or self.size > MAX_BYTES:
                     raise _Refused(507, f"{answer.url} is too large, or all answers together are")
                 yield chunk
         finally:

@@ -52,8 +52,9 @@ class BubblewrapSandbox:
     ) -> SandboxResult:
         require_sources(command)
         _prepare_home(command.home)
+        written = [mount.source for mount in command.mounts if mount.writable]
         if self.user is not None:
-            for folder in (command.workspace, command.home, *(mount.source for mount in command.mounts if mount.writable)):
+            for folder in (command.workspace, command.home, *written):
                 hand_over(folder)
         started, output = time.monotonic(), Output(on_line)
         with (
@@ -61,7 +62,7 @@ class BubblewrapSandbox:
             gated(self._bwrap, command, output, drop=self.user is not None) as process,
         ):
             _adopt(process, group, command.limits, self.user)
-            disk = DiskUse((command.workspace, command.home), process.tree)
+            disk = DiskUse((command.workspace, command.home, *written), process.tree)
             watch = Watch(command, output, group, disk, max_output=self._max_output, cancelled=cancelled)
             process.release(command.stdin)
             breach = _follow(process, watch)

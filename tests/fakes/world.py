@@ -25,6 +25,7 @@ from bot.pipeline.execution import execute
 from bot.pipeline.lease import LEASE
 from bot.policy_store import Catalogue, Policies
 from bot.ports import Conversation, Engine, Host, SandboxCommand, SandboxEnd, SandboxResult, StepContext
+from bot.registries.server import RegistryServer
 from bot.rendering import Renderer
 from bot.services import Services
 from bot.store import audit, campaigns, publications, records, runs
@@ -130,6 +131,7 @@ class World:
             engines=self._engines,
             claude=no_model,
             judge=lambda *_: self.judge,
+            registries=RegistryServer,
         )
 
     @property
