@@ -65,7 +65,9 @@ REPOSITORIES = (
     DemoRepository("legacy-checkout", "The checkout before storefront-web.", ("node",), archived=True),
     DemoRepository("localized-mail", "Mail texts in the reader's language.", ("python", "mail")),
     DemoRepository("payments-sdk", "Signed requests to the payments API. Hostile.", ("python", "payments")),
-    DemoRepository("pricing-engine", "Discounts, VAT and rounding. Its tests fail, whatever the bot does.", ("python", "payments")),
+    DemoRepository(
+        "pricing-engine", "Discounts, VAT and rounding. Its tests fail, whatever the bot does.", ("python", "payments")
+    ),
     DemoRepository("report-cli", "Monthly revenue reports on the command line.", ("python", "data")),
     DemoRepository("retry-utils", "Our fork of a public package.", ("python",), fork=True),
     DemoRepository("storefront-web", "Basket and prices of the storefront.", ("node", "web"), default_branch="trunk"),
