@@ -60,3 +60,16 @@ def fenced(text: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text.rstrip()}\n{fence}"
+
+
+TAIL = 4000
+
+
+def fitted(text: str, limit: int) -> str:
+    """At most `limit` characters: whole lines go from the middle, and that is said; how it begins and ends stays."""
+    if len(text) <= limit:
+        return text
+    words = f"\n\n_Lines are left out here: the host takes at most {limit:,} characters._\n\n"
+    tail = min(TAIL, limit // 4)
+    head = text[: limit - tail - len(words)].rpartition("\n")[0]
+    return f"{head}{words}{text[-tail:].partition(chr(10))[2]}"

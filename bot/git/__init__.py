@@ -19,6 +19,7 @@ from bot.git.commits import (
     paths_at,
     read_blob,
     read_changeset,
+    recent_subjects,
     same_at,
     write_commit,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "read_changeset",
     "read_file",
     "read_folder",
+    "recent_subjects",
     "same_at",
     "write_commit",
     "write_file",

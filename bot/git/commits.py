@@ -82,6 +82,17 @@ def commits_between(mirror: Mirror, base: str, head: str) -> list[CommitInfo]:
     return [CommitInfo(str(each.id), each.author.name, each.author.email, each.message) for each in found]
 
 
+def recent_subjects(mirror: Mirror, commit: str, most: int = 30) -> list[str]:
+    """The first lines of the newest commits, merges left out, as far as the mirror has them."""
+    found: list[str] = []
+    for each in mirror.repository.walk(mirror.commit(commit).id, SortMode.TIME):
+        if len(each.parent_ids) < 2:
+            found.append(each.message.partition("\n")[0])
+        if len(found) >= most:
+            break
+    return found
+
+
 def commits_apart(mirror: Mirror, head: str, others: Iterable[str]) -> list[str]:
     """The ids of the commits that `head` has and none of the `others` has, oldest first."""
     walker = mirror.repository.walk(mirror.commit(head).id, SortMode.TOPOLOGICAL | SortMode.REVERSE)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from bot.domain.changesets import Changeset
+from bot.domain.habits import prefix_of
 from bot.domain.markdown import neutral_data
 from bot.domain.money import MicroUsd
 from bot.domain.policies import COMMIT_TEMPLATE
@@ -30,6 +31,7 @@ from bot.git import (
     collect,
     moved_tree,
     read_changeset,
+    recent_subjects,
     write_commit,
 )
 from bot.pipeline.assignment import Assignment
@@ -210,7 +212,8 @@ def keep(services: Services, assignment: Assignment, base: Base, changeset: Chan
     run, commit = assignment.run, ""
     if changeset:
         renderer = services.renderer(assignment.campaign.revision)
-        message = renderer.render(COMMIT_TEMPLATE, {**assignment.variables(base.commit), "outputs": neutral_data(told.outputs)})
+        besides = {"outputs": neutral_data(told.outputs), "prefix": prefix_of(recent_subjects(base.mirror, base.commit))}
+        message = renderer.render(COMMIT_TEMPLATE, {**assignment.variables(base.commit), **besides})
         commit = write_commit(base.mirror, changeset, message, Signature(BOT_NAME, BOT_EMAIL, services.clock.now()))
         base.mirror.keep(run.attempt_key, commit)
     with services.database.transaction() as tx:

@@ -13,13 +13,15 @@ from typing import Any
 
 from bot.domain.changesets import Changeset
 from bot.domain.guards.codeowners import read_owners
-from bot.domain.markdown import neutral_data
+from bot.domain.habits import prefix_of
+from bot.domain.judging import JUDGE
+from bot.domain.markdown import fitted, neutral_data
 from bot.domain.money import MicroUsd, dollars
 from bot.domain.pull_requests import PullRequest, PullRequestState, PullRequestText
 from bot.domain.states import Outcome
 from bot.domain.steps import ClaudeStep, EditStep
 from bot.domain.verdicts import Verdict
-from bot.git import Mirror, read_blob
+from bot.git import Mirror, read_blob, recent_subjects
 from bot.pipeline.assignment import Assignment, Ended
 from bot.pipeline.committing import committed
 from bot.pipeline.places import Place, ready, told_why
@@ -33,6 +35,10 @@ from bot.store.admission import require_admitted
 from bot.store.publications import Publication
 
 CODEOWNERS_PLACES = ("CODEOWNERS", ".github/CODEOWNERS", ".gitlab/CODEOWNERS", "docs/CODEOWNERS")
+
+
+LIMITS = {"github": 65_536, "gitlab": 1_048_576, "local": 1_048_576}
+"""Characters that a pull request's body may have, by the kind of its host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +225,10 @@ def _text(
             {"command": child.name, "decision": child.decision.value, "reason": child.reason, "base": child.base}
             for child in _children(proposal.verdict, "checks")
         ],
+        "guards": _guards(proposal.verdict),
+        "judge": _said(proposal.verdict.part(JUDGE)),
+        "comments": policy.on.comment,
+        "prefix": prefix_of(recent_subjects(mirror, proposal.changeset.base)),
         "cost": dollars(MicroUsd(earlier_cost + cost)),
         "tokens": earlier_tokens + tokens,
         "model": ", ".join(dict.fromkeys(models)) or "none",
@@ -226,12 +236,22 @@ def _text(
     }
     return PullRequestText(
         title=" ".join(renderer.render(policy.pull_request.title, variables).split()),
-        body=renderer.render(policy.pull_request.body, variables),
+        body=fitted(renderer.render(policy.pull_request.body, variables), LIMITS[assignment.campaign.org_policy.host_kind]),
         labels=tuple(policy.pull_request.labels),
         reviewers=_reviewers(policy.pull_request.reviewers, mirror, proposal.changeset),
         draft=policy.pull_request.draft,
         auto_merge=policy.pull_request.auto_merge,
     )
+
+
+def _guards(verdict: Verdict) -> dict[str, Any]:
+    """How many looked, and those that found something and let it through."""
+    leaves = _children(verdict, "guards")
+    return {"looked": len(leaves), "told": [_said(leaf) for leaf in leaves if leaf.children]}
+
+
+def _said(leaf: Verdict | None) -> dict[str, str] | None:
+    return {"name": leaf.name, "decision": leaf.decision.value, "reason": leaf.reason} if leaf else None
 
 
 def _children(verdict: Verdict, part: str) -> tuple[Verdict, ...]:

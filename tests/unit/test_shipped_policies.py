@@ -53,9 +53,11 @@ def variables(policy: CampaignPolicy, *, languages: tuple[str, ...] = ("python",
 
 
 def published(policy: CampaignPolicy, **changes: Any) -> dict[str, Any]:
-    check = {"command": "a | b", "decision": "pass", "reason": "exit 0 in 1.0 s"}
+    check = {"command": "a | b", "decision": "pass", "reason": "exit 0 in 1.0 s", "base": "passed"}
+    guards = {"looked": 12, "told": [{"name": "size", "decision": "pass", "reason": "a.py: long"}]}
+    told = {"guards": guards, "judge": {"decision": "pass", "reason": "@fine"}, "comments": True, "prefix": "chore: "}
     besides = {"files": ["a.py"], "checks": [check], "cost": "$0.12", "tokens": 48210, "model": "m-1", "branch": "whimbrel/x"}
-    return variables(policy) | besides | changes
+    return variables(policy) | besides | told | changes
 
 
 def test_each_campaign_may_run_on_the_org_and_has_its_templates(policies: Policies) -> None:
@@ -141,7 +143,15 @@ def test_the_checks_of_the_migration(policies: Policies, tmp_path: Path, files: 
 def test_the_pull_request_says_what_why_and_how_to_opt_out(policies: Policies) -> None:
     policy = policies.campaigns["migrate-to-pyproject"]
     body = RENDERER.render(policy.pull_request.body, published(policy))
-    for said in (policy.description, "- `a.py`", "| `a \\| b` | pass |", "$0.12 for 48,210 tokens of m-1", "`0123456789ab`"):
+    for said in (
+        policy.description,
+        "- `a.py`",
+        "| `a \\| b` | passed | pass |",
+        "| size | a.py: long |",
+        "`/whimbrel help`",
+        "$0.12 for 48,210 tokens of m-1",
+        "`0123456789ab`",
+    ):
         assert said in body
     opting_out = re.findall(r"```yaml\n(.*?)```", body, re.DOTALL)
     assert parse_repository(opting_out[0], "x").campaigns == {policy.name: False}
@@ -150,8 +160,9 @@ def test_the_pull_request_says_what_why_and_how_to_opt_out(policies: Policies) -
 def test_the_pull_request_holds_nothing_that_a_repository_could_make_act(policies: Policies) -> None:
     policy = policies.campaigns["standardize"]
     hostile = "x`@everybody closes #1 <!-- whimbrel:1 --> | /merge\n/merge"
-    check = {"command": "true", "decision": "fail", "reason": hostile}
-    seen = published(policy, files=[hostile], checks=[check])
+    check = {"command": "true", "decision": "fail", "reason": hostile, "base": hostile}
+    told = {"looked": 1, "told": [{"name": hostile, "reason": hostile}]}
+    seen = published(policy, files=[hostile], checks=[check], guards=told, judge={"decision": "pass", "reason": hostile})
     body = RENDERER.render(policy.pull_request.body, {**seen, "repo": {**seen["repo"], "full_name": hostile}})
     assert not re.search(r"@everybody|closes #|<!--|^/merge", body, re.MULTILINE)
 
@@ -166,7 +177,10 @@ def test_a_long_list_of_files_is_cut(policies: Policies) -> None:
 
 def test_the_commit_message_ends_with_its_trailers(policies: Policies) -> None:
     policy = policies.campaigns["migrate-to-pyproject"]
-    subject, empty, *body, trailer, last = RENDERER.render("pull_request/commit.md.j2", variables(policy)).splitlines()
+    seen = variables(policy, prefix="chore: ")
+    subject, empty, *body, trailer, revised, last = RENDERER.render("pull_request/commit.md.j2", seen).splitlines()
+    assert subject.startswith("chore: ")
+    assert revised == "Whimbrel-Revision: 0123456789ab"
     assert len(subject) <= 72
     assert empty == ""
     assert body[-1] == ""
