@@ -1,7 +1,8 @@
 """One request to the Messages API for small edits: the step `edit:` of a policy.
 
 The model is given files, and two tools to say what is to be changed; nothing is run, and no sandbox is needed. Its edits are
-data: they X
+data: they are applied here, to the files that it was given, and collected as any other change is. What does not apply is told
+to it once.
 """
 
 from __future__ import annotations
