@@ -43,12 +43,20 @@ def _make(place: Path, make: Callable[[Path], None]) -> None:
 
 
 def _drop_old(root: Path, in_use: Path) -> None:
-    entries = [found for found in root.iterdir() if found.is_dir() and not found.suffix and found != in_use]
-    entries.sort(key=lambda found: found.stat().st_mtime, reverse=True)
-    for place in entries[MAX_ENTRIES - 1 :]:
+    """What was used longest ago, and what somebody who died has left half-made; never what is in use."""
+    found = {each: _used_at(each) for each in root.iterdir() if each.suffix != ".lock" and each.stem != in_use.name}
+    whole = sorted((each for each in found if not each.suffix), key=found.__getitem__, reverse=True)
+    for place in [*whole[MAX_ENTRIES - 1 :], *(each for each in found if each.suffix)]:
         with place.with_suffix(".lock").open("w") as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 continue
             discard(place)
+
+
+def _used_at(place: Path) -> float:
+    try:
+        return place.stat().st_mtime
+    except FileNotFoundError:  # somebody else has dropped it meanwhile
+        return 0.0

@@ -11,7 +11,6 @@ import pytest
 
 from bot.domain.preparing import recipe_of
 from bot.domain.registries import Registry
-from bot.pipeline import prepared_cache
 from bot.pipeline.prepared_cache import MAX_ENTRIES, entry
 from bot.sandbox.bubblewrap import BubblewrapSandbox
 from bot.store import records
@@ -136,7 +135,9 @@ def test_only_those_used_last_are_kept(tmp_path: Path) -> None:
     def make(place: Path) -> None:
         made.append(place.stem)
 
+    (tmp_path / "dead.part").mkdir()
     with entry(tmp_path, "0", make):
+        assert not (tmp_path / "dead.part").exists(), "who made it is gone"
         for number in range(1, MAX_ENTRIES + 3):
             with entry(tmp_path, str(number), make):
                 pass
@@ -145,4 +146,3 @@ def test_only_those_used_last_are_kept(tmp_path: Path) -> None:
     with entry(tmp_path, "0", make):
         pass
     assert made == [str(number) for number in range(MAX_ENTRIES + 3)]
-    assert prepared_cache.MAX_ENTRIES == MAX_ENTRIES
