@@ -174,7 +174,7 @@ class TestWhatAModelMade:
         world.sandbox.answers["check"] = check
         world.clock.advance(1)
         steps: list[object] = [{"prompt": "better it"}]
-        world.start("Anew.", steps=steps, checks=[{"run": "check", "required": True}])
+        world.start("Anew.", steps=steps, checks=[{"run": "check", "required": True}], feedback_rounds=0)
         world.work()
         move_base(bare, TEN_LINES.replace("line 0", "line nought").encode(), "lines")
         assert self.rebase(world).startswith("rejected: a check failed")
