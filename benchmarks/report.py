@@ -15,6 +15,7 @@ from statistics import median
 from benchmarks import changes, claude
 from benchmarks.measuring import Usage
 from benchmarks.organization import COMMITS, FILES
+from tests.unit.guards.table import table
 
 OURS = "whimbrel"
 
@@ -37,6 +38,7 @@ def write(
         _head(setting),
         *(_phase(phase, setting, template, git) for phase in changes.PHASES),
         _agent(setting, agent),
+        guards(),
     ]
     file.write_text("\n".join(parts))
 
@@ -136,6 +138,19 @@ neither's figures.
 
 {_table(["whimbrel against claude in bwrap, at once", "wall", "CPU", "RSS", "PSS"], ratios)}
 """
+
+
+def guards() -> str:
+    """The seeded changes, by the very guards; `python -m tests.unit.guards.table` prints the table alone."""
+    return "\n".join(["## Guards", "", *GUARDS, "", *table(), ""])
+
+
+GUARDS = (
+    "Seeded changes, bad and good, written before the guards, and known to whoever wrote those; the ones with a star are by",
+    "somebody who never saw the guards. Their first version stopped 62 of 63 bad ones, and 1 of 50 good ones. Both were",
+    "mended then: what follows shows that it stays so, and is no forecast for changes that nobody has thought of. `paths` and",
+    "`links` are refused when a change is collected.",
+)
 
 
 def _wall(usage: Usage) -> float:
