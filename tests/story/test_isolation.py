@@ -16,6 +16,7 @@ import pytest
 
 from bot.demo.conversation import Conversation, ToolCall, Turn
 from bot.demo.scripted_model import Play, ScriptedModel
+from bot.domain.verdicts import leaves_of
 from tests.story.conftest import KEY, Project
 
 AUDIT_KEY = "the-operators-own-audit-key-0123456789"
@@ -120,7 +121,7 @@ def test_a_step_reaches_nothing(probed: Probed) -> None:
 
 def test_a_check_reaches_nothing(probed: Probed) -> None:
     (attempt,) = probed.shown["attempts"]
-    (check,) = attempt["verdict"]["children"]
+    (check,) = leaves_of(attempt["verdict"], "checks")
     status, _, said = check["reason"].partition(": ")
     assert status == "exit 1"
     assert json.loads(said) == NOTHING
