@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from bot.domain.guards.change import Change, Edit, Finding, counted, first_added, line_of
+from bot.domain.guards.change import MAX_LINE, Change, Edit, Finding, counted, first_added, line_of
 from bot.domain.guards.pipelines import Pipeline, is_pipeline, read_pipeline
 
 KINDS = {
@@ -76,7 +76,7 @@ def _fewer(edits: Iterable[Edit]) -> Iterator[Finding]:
 
 
 def _runs(pipeline: Pipeline, pattern: re.Pattern[str]) -> int:
-    commands = [command for job in pipeline.jobs.values() if not job.off for command in job.commands]
+    commands = [command[:MAX_LINE] for job in pipeline.jobs.values() if not job.off for command in job.commands]
     return sum(pattern.search(command) is not None and not _INSTALLS.search(command) for command in commands)
 
 
