@@ -7,7 +7,10 @@ from collections.abc import Iterator
 
 from codeowners import CodeOwners
 
-from bot.domain.guards.change import Change, Edit, Finding, line_of
+from bot.domain.guards.change import MAX_LINE, Change, Edit, Finding, line_of
+
+MAX_STARS = 12
+"""In one pattern. Each more multiplies the time that the pattern may take."""
 
 _EVERYTHING = re.compile(r"\s*/?\*{1,2}(?:/\*{1,2})?\s")
 
@@ -24,6 +27,10 @@ def owners_kept(change: Change) -> Iterator[Finding]:
             yield Finding(edit.path, 0, "nobody owns anything any more")
         else:
             yield from _lost(edit, now)
+    for edit in edits:
+        for number, line in edit.added:
+            if not _is_readable(line):
+                yield Finding(edit.path, number, "this rule cannot be read: it could be about any file")
 
 
 def _lost(edit: Edit, now: Edit) -> Iterator[Finding]:
@@ -43,14 +50,13 @@ def _owners(owners: CodeOwners, pattern: str) -> set[str]:
 
 
 def read_owners(text: str) -> CodeOwners:
-    """What can be read of it: a line that cannot be is nobody's."""
-    try:
-        return CodeOwners(text)
-    except ValueError:
-        return CodeOwners("\n".join(line for line in text.splitlines() if _is_readable(line)))
+    """What can be read of it: a line that cannot be, or only in a long time, is nobody's."""
+    return CodeOwners("\n".join(line for line in text.splitlines() if _is_readable(line)))
 
 
 def _is_readable(line: str) -> bool:
+    if len(line) > MAX_LINE or line.count("*") > MAX_STARS:
+        return False
     try:
         CodeOwners(line)
     except ValueError:

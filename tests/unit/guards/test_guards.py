@@ -124,6 +124,8 @@ def test_one_verdict_of_all_parts() -> None:
         ("a_test.rb", "=begin\n" * 20_000),
         (".github/workflows/ci.yml", "[" * 20_000),
         ("CODEOWNERS", "[[[ @a\n!x @b\n" * 200),
+        ("CODEOWNERS", "/a/**/b/**/c/**/" * 100 + " @a"),
+        (".github/workflows/ci.yml", "run: mvn " * 20_000),
         ("a.txt", "eyJ" * 50_000),
     ],
 )
