@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, StringConstraints
 
@@ -151,6 +151,6 @@ class Push(BaseModel):
 class ProjectEvent(BaseModel):
     """Of a group's hook, or of a system hook. It names neither its host nor who did it."""
 
-    event_name: str
+    event_name: Literal["project_create", "project_destroy", "project_rename", "project_transfer", "project_update"]
     path_with_namespace: Path
     old_path_with_namespace: Text = ""

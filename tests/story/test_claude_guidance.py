@@ -163,7 +163,7 @@ def test_what_a_session_was_not_given_is_not_there(attempt: Attempt) -> None:
 
 def test_without_our_flags_the_same_plants_do_act(attempt: Attempt) -> None:
     step = ClaudeStep(prompt="Begin.", skills="skills", subagents="agents")
-    ours = arguments(step, MicroUsd(2_000_000), None)
+    ours = arguments(step, MicroUsd(2_000_000), None, ("--no-session-persistence",))
     sources = ours.index("--setting-sources")
     naive = [word for word in (*ours[:sources], *ours[sources + 2 :]) if word != "--strict-mcp-config"]
     model = ScriptedModel(playing(skill("plant")))
