@@ -18,7 +18,7 @@ from bot.hosts import github_credentials, gitlab_credentials
 from bot.queue.connection import connect_briefly
 from bot.queue.server import running_server
 from bot.services import Services
-from bot.web import setup, webhooks
+from bot.web import metrics, setup, webhooks
 
 OPEN = ("/webhooks/", "/setup/", "/health")
 """Where these paths begin, whoever asks is answered: by a signature, a one-time token, and nothing that is secret."""
@@ -48,6 +48,7 @@ def create_app(services: Services, settings: Settings) -> Flask:
     signers = {kind: partial(module.webhook_signers, settings.home, os.environ) for kind, module in kinds.items()}
     app.register_blueprint(webhooks.blueprint(services, signers))
     app.register_blueprint(setup.blueprint(settings.home, services.clock))
+    app.register_blueprint(metrics.blueprint(services))
     app.before_request(_refuse_strangers)
     app.after_request(_add_headers)
     app.register_error_handler(HTTPException, _http_error)
