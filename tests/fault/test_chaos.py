@@ -18,7 +18,7 @@ from tests.fakes import repositories
 from tests.fakes.queue_parts import eventually
 from tests.fault.conftest import Faulty, faulty_in
 
-SCHEDULER, WORKERS = ("scheduler",), ("worker", "-n", "2")
+SCHEDULER = ("scheduler",)
 FORGET = "forget"
 """What becomes of Redis; the other faults are kills of a scheduler, of a worker with all below it, or of a single attempt."""
 PAUSE_SECONDS = 1.5
@@ -26,11 +26,13 @@ LONG_ENOUGH = 400
 
 
 class Crowd:
-    """Schedulers and supervisors of two workers each, started again as a process manager would."""
+    """Schedulers and supervisors of workers, started again as a process manager would."""
 
-    def __init__(self, faulty: Faulty, schedulers: int, supervisors: int, seed: int):
+    def __init__(self, faulty: Faulty, *, schedulers: int, supervisors: int, workers: int, seed: int):
+        """`workers` are each supervisor's."""
         self.faulty, self._random = faulty, random.Random(seed)
-        roles = [SCHEDULER] * schedulers + [WORKERS] * supervisors
+        self._supervisor = ("worker", "-n", str(workers))
+        roles = [SCHEDULER] * schedulers + [self._supervisor] * supervisors
         self._running: list[tuple[tuple[str, ...], subprocess.Popen[str]]] = [(role, faulty.start(*role)) for role in roles]
 
     def suffer(self, fault: str) -> None:
@@ -41,7 +43,7 @@ class Crowd:
         elif fault == "attempt":
             self._kill_an_attempt()
         else:
-            self._kill(SCHEDULER if fault == "scheduler" else WORKERS)
+            self._kill(SCHEDULER if fault == "scheduler" else self._supervisor)
 
     def _kill(self, role: tuple[str, ...]) -> None:
         place = self._random.choice([n for n, (each, _) in enumerate(self._running) if each == role])
@@ -49,7 +51,7 @@ class Crowd:
         self._running[place] = role, self.faulty.start(*role)
 
     def _kill_an_attempt(self) -> None:
-        supervisors = [process for role, process in self._running if role == WORKERS]
+        supervisors = [process for role, process in self._running if role == self._supervisor]
         workers = [worker for each in supervisors for worker in self.faulty.children(each)]
         busy = [horse for worker in workers for horse in _children(self.faulty, worker)]
         if busy:
@@ -86,11 +88,11 @@ def end_of(faulty: Faulty, names: Sequence[str]) -> dict[str, Any]:
 
 
 def through(
-    faulty: Faulty, names: Sequence[str], faults: Sequence[str], *, schedulers: int, supervisors: int, seed: int
+    faulty: Faulty, names: Sequence[str], faults: Sequence[str], *, schedulers: int, supervisors: int, workers: int, seed: int
 ) -> Any:
     """The end of a campaign through these faults, one after the other."""
     campaign(faulty, names)
-    crowd = Crowd(faulty, schedulers, supervisors, seed)
+    crowd = Crowd(faulty, schedulers=schedulers, supervisors=supervisors, workers=workers, seed=seed)
     eventually(lambda: faulty.server_pid() is not None, "Redis is there", 60)
     for fault in faults:
         time.sleep(PAUSE_SECONDS)
@@ -100,7 +102,7 @@ def through(
 
 def test_of_two_each_one_is_killed(faulty: Faulty) -> None:
     names = ("one", "two")
-    seen = through(faulty, names, ("scheduler", FORGET, "worker"), schedulers=2, supervisors=1, seed=1)
+    seen = through(faulty, names, ("scheduler", FORGET, "worker"), schedulers=2, supervisors=1, workers=2, seed=1)
     assert seen["outcomes"] == dict.fromkeys(names, "published")
     assert [seen[name][1]["NOTE.md"] for name in names] == [b"Be kind.\n"] * 2
 
@@ -113,6 +115,6 @@ def test_of_four_schedulers_and_eight_workers_any_is_killed(tmp_path_factory: py
     faults = [FORGET, *chance.choices(["scheduler", "worker", "attempt"], k=9), FORGET]
     chance.shuffle(faults)
     with faulty_in(tmp_path_factory.mktemp("p")) as calm:
-        wanted = through(calm, names, (), schedulers=1, supervisors=1, seed=seed)
+        wanted = through(calm, names, (), schedulers=1, supervisors=1, workers=1, seed=seed)
     with faulty_in(tmp_path_factory.mktemp("p")) as faulty:
-        assert through(faulty, names, faults, schedulers=4, supervisors=4, seed=seed) == wanted
+        assert through(faulty, names, faults, schedulers=4, supervisors=4, workers=2, seed=seed) == wanted

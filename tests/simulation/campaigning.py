@@ -328,8 +328,16 @@ class Simulation:
             assert Fraction(merged, len(there)) >= share(gate.merged)
         if there and gate.rejected and not self.fate.deaths:
             assert Fraction(closed + refused, len(there) + refused) <= share(gate.rejected)
+        if there and gate.edited and not self.fate.deaths:
+            assert Fraction(self._edited(wave), len(there)) <= share(gate.edited)
         if gate.after:
             assert age >= duration(gate.after)
+
+    def _edited(self, wave: int) -> int:
+        """How many of the wave's pull requests have a commit by people."""
+        kept = [self.host.kept[name] for name in self._names_of(wave)]
+        heads = [(each, each.branches.get(found.branch, found.head)) for each in kept for found in each.pull_requests.values()]
+        return sum("edit.txt" in each.commits[head].tree for each, head in heads)
 
     def require_nobody_lost(self) -> None:
         """At the end of all: each target has come to what its script says, and is known to have."""
