@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, and_, or_, select, update
 
-from bot.store.publications import Publication, forgotten, publication_of
+from bot.store.publications import NOBODY, Publication, forgotten, publication_of
 from bot.store.schema import publications
 
 
@@ -24,8 +24,16 @@ def due(tx: Connection, org: str, before: datetime, limit: int) -> list[Publicat
 
 
 def closed_lately(tx: Connection, org: str, *, since: datetime, before: datetime, limit: int) -> list[Publication]:
-    """Those that were closed after `since`, and not looked at after `before`: somebody may have opened one again."""
-    of_it = and_(publications.c.org == org, publications.c.state == "closed", publications.c.number.is_not(None))
+    """Those that were closed after `since`, and not looked at after `before`: somebody may have opened one again.
+
+    One that went with its repository may still be open there, where nobody can merge it: it comes back with the repository.
+    """
+    of_it = and_(
+        publications.c.org == org,
+        publications.c.state == "closed",
+        publications.c.number.is_not(None),
+        publications.c.closed_by != NOBODY,
+    )
     found = select(publications).where(of_it, publications.c.settled_at > since, publications.c.looked_at <= before)
     return [publication_of(row) for row in tx.execute(found.order_by(publications.c.looked_at).limit(limit))]
 

@@ -12,7 +12,7 @@ from bot.store import audit, publications, runs
 from bot.store.publications import Facts
 from bot.store.runs import Run
 from bot.tracking.pull_requests import refresh as refresh_publication
-from bot.tracking.pull_requests import refresh_all, refresh_publications
+from bot.tracking.pull_requests import refresh_all, refresh_publications, settle_lost
 from tests.fakes import repositories
 from tests.fakes.queue import intend
 from tests.fakes.world import World
@@ -90,6 +90,15 @@ def test_one_that_is_opened_again_is_found_though_no_webhook_told_of_it(opened: 
     opened.clock.advance(3600)
     refresh_all(opened.services, [opened.org])
     assert state(opened) == "open"
+
+
+def test_one_of_an_archived_repository_stays_settled_though_its_host_has_it_open(opened: World) -> None:
+    found = opened.publication("tool")
+    assert found is not None
+    settle_lost(opened.services, found, "mia", "the repository was archived")
+    opened.clock.advance(7200)
+    refresh_all(opened.services, [opened.org])
+    assert state(opened) == "closed"
 
 
 class TestIntents:
