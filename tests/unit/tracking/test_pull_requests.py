@@ -93,6 +93,7 @@ def test_one_that_is_opened_again_is_found_though_no_webhook_told_of_it(opened: 
 
 
 def test_one_of_an_archived_repository_stays_settled_though_its_host_has_it_open(opened: World) -> None:
+    refresh_all(opened.services, [opened.org])
     found = opened.publication("tool")
     assert found is not None
     settle_lost(opened.services, found, "mia", "the repository was archived")
