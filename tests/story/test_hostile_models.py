@@ -203,7 +203,7 @@ def loud(new_project: Callable[[], Project], serve: Serve) -> tuple[Project, Cam
     project = new_project()
     project.use(serve(shouting))
     steps = [{"prompt": "Begin."}, {"run": "test ! -e fail || { " + PRINT + " >&2; exit 1; }"}]
-    project.write_campaign("notes", steps=steps, checks=[{"run": f"{PRINT}; test ! -e unproven"}])
+    project.write_campaign("notes", steps=steps, checks=[{"run": f"{PRINT}; test ! -e unproven", "required": True}])
     for name in ("fail", "fine", "unproven"):
         project.repository(name, {name: b""})
     said = on_a_terminal(project, "run", "notes", "--org", "acme", "--workers", "1")
