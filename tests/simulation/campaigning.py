@@ -330,14 +330,25 @@ class Simulation:
             assert Fraction(closed + refused, len(there) + refused) <= share(gate.rejected)
         if there and gate.edited and not self.fate.deaths:
             assert Fraction(self._edited(wave), len(there)) <= share(gate.edited)
+        if gate.failed:
+            outcomes = self._outcomes(wave)
+            assert outcomes[Outcome.FAILED] <= share(gate.failed) * outcomes.total()
+        if there and gate.ci_passed and not self.fate.deaths:
+            assert self._passed_by_ci(wave) >= share(gate.ci_passed) * len(there)
         if gate.after:
             assert age >= duration(gate.after)
 
     def _edited(self, wave: int) -> int:
         """How many of the wave's pull requests have a commit by people."""
+        return sum("edit.txt" in kept.commits[head].tree for kept, head in self._heads(wave))
+
+    def _passed_by_ci(self, wave: int) -> int:
+        return sum(kept.checks.get(head) is ChecksState.PASSED for kept, head in self._heads(wave))
+
+    def _heads(self, wave: int) -> list[tuple[Any, str]]:
+        """Each pull request's repository, as the host keeps it, and where its branch is."""
         kept = [self.host.kept[name] for name in self._names_of(wave)]
-        heads = [(each, each.branches.get(found.branch, found.head)) for each in kept for found in each.pull_requests.values()]
-        return sum("edit.txt" in each.commits[head].tree for each, head in heads)
+        return [(each, each.branches.get(found.branch, found.head)) for each in kept for found in each.pull_requests.values()]
 
     def require_nobody_lost(self) -> None:
         """At the end of all: each target has come to what its script says, and is known to have."""
